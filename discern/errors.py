@@ -1,0 +1,53 @@
+"""The errors a user can mend; each class carries the exit code of the command line."""
+
+
+class DiscernError(Exception):
+    """A fault with a message that says what was wrong, what was received and how to mend it."""
+
+    exit_code = 1
+
+
+class ParametersError(DiscernError, ValueError):
+    """The parameters file (or a dictionary in its place) is invalid."""
+
+    exit_code = 2
+
+
+class MissingParameterError(ParametersError, KeyError):
+    """A required key is absent; also a KeyError, as the published program raised."""
+
+    __str__ = Exception.__str__
+
+
+class UnknownNameError(ParametersError, KeyError):
+    """A name is in none of the closed tables; also a KeyError, as the published program raised."""
+
+    __str__ = Exception.__str__
+
+
+class DataError(DiscernError, ValueError):
+    """The input data cannot be used."""
+
+    exit_code = 3
+
+
+class ShapeError(DataError):
+    """Arrays, records or weights do not fit together."""
+
+
+class ExperimentError(DiscernError):
+    """The experiment folder is not in the state the command needs."""
+
+    exit_code = 4
+
+
+class OptionalDependencyError(DiscernError, ImportError):
+    """A feature needs a package that is not installed."""
+
+    exit_code = 5
+
+
+class DivergenceError(DiscernError):
+    """Training produced a value that is not finite."""
+
+    exit_code = 6

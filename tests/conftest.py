@@ -1,0 +1,40 @@
+"""What every test may use: where the golden numbers and the real data are, and the --runslow switch."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--runslow", action="store_true", help="also run tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--runslow"):
+        for item in items:
+            if "slow" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="slow; run with --runslow"))
+
+
+def _folder(variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable, default))
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is absent; set {variable} to the folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data sets."""
+    return _folder("DISCERN_DATA", SHARED / "data")
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """The folder of numbers the published program produced."""
+    return _folder("DISCERN_GOLDEN", SHARED / "golden")
