@@ -1,9 +1,73 @@
-"""The parent of every configuration class: frozen, and strict about keys."""
+"""The parent of every configuration class, and how its faults are told.
 
-from pydantic import BaseModel, ConfigDict
+Faults are collected by pydantic; :func:`parameters_error` turns all of them into one message with a JSON path,
+the value received and, for unknown keys, the nearest known one.
+"""
+
+import difflib
+import typing
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from discern.errors import MissingParameterError, ParametersError
 
 
 class ConfigSection(BaseModel):
     """One object of a configuration file. Unknown keys are errors; instances cannot be changed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+def parameters_error(
+    error: ValidationError, section: type[BaseModel], prefix: str = "", source: str = "parameters"
+) -> ParametersError:
+    """Return one error that lists every fault of ``error``.
+
+    Args:
+        error: What pydantic raised when validating ``section``.
+        section: The validated class, for suggesting known keys.
+        prefix: JSON path in front of every location.
+        source: Name of the file, for the first line.
+    """
+    lines = [_fault(fault, section, prefix) for fault in error.errors(include_url=False)]
+    entries = "1 invalid entry" if len(lines) == 1 else f"{len(lines)} invalid entries"
+    only_missing = all(fault["type"] == "missing" for fault in error.errors(include_url=False))
+    kind = MissingParameterError if only_missing else ParametersError
+    return kind("\n  ".join([f"{source} has {entries}:", *lines]))
+
+
+def _fault(fault: Any, section: type[BaseModel], prefix: str) -> str:
+    location = [part for part in fault["loc"] if not _is_union_tag(part)]
+    path = ".".join(filter(None, [prefix, *map(str, location)])) or "(top level)"
+    if fault["type"] == "extra_forbidden":
+        known = _known_keys(section, location[:-1])
+        close = difflib.get_close_matches(str(location[-1]), known, n=1)
+        hint = f"Did you mean '{close[0]}'?" if close else f"Known: {', '.join(known)}."
+        return f"{path}: unknown key. {hint}"
+    if fault["type"] == "missing":
+        return f"{path}: required, but absent"
+    message = fault["msg"].removeprefix("Value error, ")
+    if isinstance(fault["input"], dict):
+        return f"{path}: {message}"
+    return f"{path}: {message} (received {fault['input']!r})"
+
+
+def _is_union_tag(part: Any) -> bool:
+    """Pydantic adds the tried type to the location of a union, e.g. ``list[str]`` or ``constrained-str``."""
+    return isinstance(part, str) and ("[" in part or part in {"str", "int", "float", "bool", "NoneType"})
+
+
+def _known_keys(section: type[BaseModel], location: list[Any]) -> list[str]:
+    current: list[type[BaseModel]] = [section]
+    for part in location:
+        annotations = [one.model_fields[part].annotation for one in current if part in one.model_fields]
+        inner = [found for annotation in annotations for found in _sections_in(annotation)]
+        current = inner or current  # a key of a dict of sections keeps the sections found before
+    return [name for one in current for name in one.model_fields]
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for argument in typing.get_args(annotation) for found in _sections_in(argument)]
