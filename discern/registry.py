@@ -169,7 +169,12 @@ OPTIMIZERS = Registry(
         "Adadelta": Entry("keras.optimizers:Adadelta", (*_EVERY_OPTIMIZER, "rho", "epsilon")),
         "Lion": Entry("keras.optimizers:Lion", (*_EVERY_OPTIMIZER, "beta_1", "beta_2")),
     },
-    prefixes=("tensorflow_addons.optimizers.", "tensorflow.keras.optimizers.", "tf.keras.optimizers.", "keras.optimizers."),
+    prefixes=(
+        "tensorflow_addons.optimizers.",
+        "tensorflow.keras.optimizers.",
+        "tf.keras.optimizers.",
+        "keras.optimizers.",
+    ),
 )
 
 LEARNING_RATE_SCHEDULES = Registry(
@@ -197,5 +202,9 @@ LEARNING_RATE_SCHEDULES = Registry(
             ("initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha"),
         ),
     },
-    prefixes=("tensorflow.keras.optimizers.schedules.", "tf.keras.optimizers.schedules.", "keras.optimizers.schedules."),
+    prefixes=(
+        "tensorflow.keras.optimizers.schedules.",
+        "tf.keras.optimizers.schedules.",
+        "keras.optimizers.schedules.",
+    ),
 )

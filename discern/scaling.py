@@ -54,7 +54,9 @@ def gene_scaling(var: pd.DataFrame, fixed_scaling: Mapping[str, Any]) -> GeneSca
     mean = _per_gene(var, fixed_scaling.get("mean", 0.0), MEAN_SCALING) + float(fixed_scaling.get("add_to_mean", 0.0))
     std = _per_gene(var, fixed_scaling.get("var", 1.0), VAR_SCALING) + float(fixed_scaling.get("add_to_var", 0.0))
     if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-        raise DataError(f"fixed_scaling {dict(fixed_scaling)} gives a mean or deviation that is not finite, or a deviation <= 0.")
+        raise DataError(
+            f"fixed_scaling {dict(fixed_scaling)} gives a mean or deviation that is not finite, or a deviation <= 0."
+        )
     return GeneScaling(mean.astype(np.float32), std.astype(np.float32))
 
 
@@ -63,6 +65,8 @@ def _per_gene(var: pd.DataFrame, value: Any, column: str) -> np.ndarray:
         if value != GENES:
             raise DataError(f"fixed_scaling takes a number or '{GENES}', received {value!r}.")
         if column not in var:
-            raise DataError(f"fixed_scaling uses '{GENES}', but var has no column '{column}'. Run `discern process` first.")
+            raise DataError(
+                f"fixed_scaling uses '{GENES}', but var has no column '{column}'. Run `discern process` first."
+            )
         return var[column].to_numpy(dtype=np.float64)
     return np.full(len(var), float(value))

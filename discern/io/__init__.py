@@ -13,7 +13,7 @@ _PUBLISHED = {
     "parse_tfrecords": "discern.io.tfdata",
 }
 
-__all__ = sorted(_PUBLISHED)  # noqa: PLE0605 - resolved by __getattr__
+__all__ = sorted(_PUBLISHED)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,119 @@
+"""Processed data: an AnnData that knows its preprocessing and feeds a network."""
+
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+
+from discern.errors import DataError, ExperimentError
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.processed_config import plain, storable
+from discern.io.transform import InputTransform
+from discern.keys import BATCH, DISCERN, SPLIT, TRAIN, VALID
+
+
+class DISCERNData(anndata.AnnData):
+    """An AnnData after preprocessing.
+
+    ``X`` is log1p of library-size-normalised expression (CSR), ``layers["counts"]`` the raw counts.
+    """
+
+    def __init__(self, adata: anndata.AnnData, batch_size: int, cachefile: str | Path = ""):
+        """Share the content of ``adata``.
+
+        Args:
+            adata: Processed data.
+            batch_size: Cells per minibatch of :attr:`tfdata`.
+            cachefile: Where :attr:`tfdata` keeps dense minibatches between epochs; not kept when empty.
+        """
+        super().__init__(adata)
+        self.batch_size = batch_size
+        self.cachefile = str(cachefile)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What preprocessing recorded; assign a dictionary to replace it."""
+        return plain(self.uns.get(DISCERN, {}))
+
+    @config.setter
+    def config(self, value: dict[str, Any]) -> None:
+        self.uns[DISCERN] = storable(value)
+
+    @property
+    def batches(self) -> list[str]:
+        """Batch names in the order of the model's label columns."""
+        return [str(name) for name in self.obs[BATCH].cat.categories]
+
+    @property
+    def transform(self) -> InputTransform:
+        """From raw counts to the scaled expression a DISCERN network reads."""
+        return InputTransform.scaled_log_expression(self.var, {**self.uns, DISCERN: self.config})
+
+    @property
+    def zeros(self) -> np.ndarray:
+        """The value a zero count has after scaling, float32 (n_genes,)."""
+        return self.transform.zeros(self.n_vars)
+
+    def cells_of(self, split: str) -> np.ndarray:
+        """Return the indices of the cells of one split.
+
+        Raises:
+            DataError: The data was never split or the split has no cell.
+        """
+        if SPLIT not in self.obs:
+            raise DataError(f"Column '{SPLIT}' is missing from obs: split the data first (WAERecipe does).")
+        cells = np.flatnonzero(self.obs[SPLIT] == split)
+        if cells.size == 0:
+            raise DataError(f"No cell has obs['{SPLIT}'] == '{split}'.")
+        return cells
+
+    @property
+    def tfdata(self) -> tuple[Any, Any]:
+        """Shuffled training and unshuffled validation minibatches as (inputs, targets) by the published names."""
+        from discern.io import tfdata
+
+        train = tfdata.MemorySource(self, self.batches, self.cells_of(TRAIN))
+        valid = tfdata.MemorySource(self, self.batches, self.cells_of(VALID))
+        sets = (
+            tfdata.minibatches(train, self.transform, self.batch_size, shuffle_seed=0, drop_remainder=True),
+            tfdata.minibatches(valid, self.transform, self.batch_size),
+        )
+        if self.cachefile:
+            sets = tuple(one.cache(f"{self.cachefile}.{name}") for one, name in zip(sets, (TRAIN, VALID), strict=True))
+        return tuple(one.map(tfdata.as_autoencoder_input) for one in sets)  # type: ignore[return-value]
+
+    @classmethod
+    def read_h5ad(cls, filename: Path, batch_size: int, cachefile: str | Path = "") -> "DISCERNData":
+        """Read processed data.
+
+        Raises:
+            DataError: The file is absent, unreadable, or was not written by preprocessing.
+        """
+        if not Path(filename).is_file():
+            raise DataError(f"{filename} does not exist.")
+        try:
+            adata = anndata.read_h5ad(filename)
+        except (OSError, KeyError, ValueError, anndata.io.AnnDataReadError) as error:
+            raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
+        data = cls(adata, batch_size, cachefile)
+        if DISCERN not in data.uns or BATCH not in data.obs:
+            raise DataError(
+                f"{filename} was not written by preprocessing: uns['{DISCERN}'] or obs['{BATCH}'] is missing. "
+                "Run `discern process` on the raw data first."
+            )
+        data.config = plain(data.uns[DISCERN])
+        data.obs[BATCH] = data.obs[BATCH].astype("category")
+        return data
+
+    @classmethod
+    def from_folder(cls, folder: Path, batch_size: int, cachefile: str | Path = "") -> "DISCERNData":
+        """Read the processed data of an experiment folder.
+
+        Raises:
+            ExperimentError: The folder holds no processed data.
+        """
+        path = ExperimentFolder(Path(folder)).processed_file
+        if not path.is_file():
+            raise ExperimentError(f"{path} does not exist. Run `discern process` first.")
+        return cls.read_h5ad(path, batch_size, cachefile)

@@ -1,0 +1,75 @@
+"""What kind of gene names an input uses, and why two inputs have no gene in common."""
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import islice
+
+import pandas as pd
+
+_ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
+_CAPITALISED = re.compile(r"[A-Z][a-z0-9]*[a-z][a-z0-9.\-]*")
+_EXAMINED = 2000
+
+ENSEMBL = "Ensembl ids"
+ENSEMBL_VERSIONED = "Ensembl ids with version suffix"
+UPPER_CASE = "symbols in upper case, as in human"
+CAPITALISED = "capitalised symbols, as in mouse"
+NUMBERS = "numbers"
+OTHER = "names"
+
+
+def looks_like_ensembl(names: Iterable[str]) -> bool:
+    """Tell whether most names are Ensembl gene ids (ENSG…, ENSMUSG…), with or without version suffix."""
+    return _share(names, _ENSEMBL.fullmatch) > 0.5
+
+
+def kind_of_names(names: Iterable[str]) -> str:
+    """Return what kind of gene names these are: one of the constants of this module."""
+    names = list(islice(names, _EXAMINED))
+    if looks_like_ensembl(names):
+        return ENSEMBL_VERSIONED if _share(names, lambda name: "." in name) > 0.5 else ENSEMBL
+    if _share(names, str.isdigit) > 0.5:
+        return NUMBERS
+    if _share(names, str.isupper) > 0.8:
+        return UPPER_CASE
+    if _share(names, _CAPITALISED.fullmatch) > 0.6:
+        return CAPITALISED
+    return OTHER
+
+
+def explain_no_common_genes(variables: Mapping[str, pd.DataFrame]) -> str:
+    """Return a message on inputs without a common gene: examples of every input's names, and a hint how to mend it.
+
+    Args:
+        variables: Name of the input to its gene annotation.
+    """
+    kinds = {name: kind_of_names(var.index) for name, var in variables.items()}
+    lines = [
+        f"  {name} ({len(var):,} genes, {kinds[name]}): {', '.join(map(str, var.index[:4]))}"
+        for name, var in islice(variables.items(), 10)
+    ]
+    return "\n".join(["The inputs have no gene in common.", *lines, _hint(set(kinds.values()), variables)])
+
+
+def _hint(kinds: set[str], variables: Mapping[str, pd.DataFrame]) -> str:
+    if kinds == {ENSEMBL, ENSEMBL_VERSIONED}:
+        return "Cut the version suffix (ENSG00000141510.16 is ENSG00000141510) from the gene names of the input that has it."
+    if kinds & {ENSEMBL, ENSEMBL_VERSIONED} and kinds & {UPPER_CASE, CAPITALISED, OTHER}:
+        columns = sorted({str(column) for var in variables.values() for column in var.columns if _holds_names(var[column])})
+        found = f" The other kind may be in var: {', '.join(columns)}." if columns else ""
+        return f"Ensembl ids meet symbols: give all inputs the same kind of gene names as var_names.{found}"
+    if {UPPER_CASE, CAPITALISED} <= kinds:
+        return "Human and mouse symbols differ in case: translate one species through a table of orthologues first."
+    if NUMBERS in kinds:
+        return "One input has numbers for gene names: set its var_names to gene names."
+    return "Give all inputs the same kind of gene names."
+
+
+def _holds_names(column: pd.Series) -> bool:
+    values = column.iloc[:_EXAMINED].astype(str)
+    return not pd.api.types.is_numeric_dtype(column) and values.nunique() > len(values) / 2
+
+
+def _share(names: Iterable[str], test) -> float:  # type: ignore[no-untyped-def]
+    examined = list(islice(names, _EXAMINED))
+    return sum(bool(test(name)) for name in examined) / max(1, len(examined))

@@ -1,0 +1,93 @@
+"""The counts of one input, as every reader returns them, and how any matrix becomes the one form used everywhere."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+PROTEIN_EXPRESSION = "protein_expression"
+_SLAB_VALUES = 2**24
+
+
+@dataclass(frozen=True)
+class RawCounts:
+    """What one input file holds.
+
+    Attributes:
+        matrix: Counts, (n_cells, n_genes), as :func:`to_csr` returns them.
+        obs: Cell annotation, (n_cells, ...), indexed by cell names.
+        var: Gene annotation, (n_genes, ...), indexed by gene names.
+        proteins: Counts of antibody tags, (n_cells, n_proteins), indexed like ``obs``; None when not measured.
+    """
+
+    matrix: sparse.csr_matrix
+    obs: pd.DataFrame
+    var: pd.DataFrame
+    proteins: pd.DataFrame | None = None
+
+
+def to_csr(matrix: Any) -> sparse.csr_matrix:
+    """Return a matrix, (n_rows, n_columns), as float32 CSR with sorted indices and no stored zero.
+
+    The argument is never changed; its arrays are shared when they already have this form.
+    """
+    if not sparse.issparse(matrix):
+        return dense_to_csr(np.asarray(matrix))
+    result = sparse.csr_matrix(matrix.tocsr(), dtype=np.float32)
+    if not (result.has_canonical_format and result.data.all()):
+        if np.shares_memory(result.data, matrix.data):
+            result = result.copy()
+        result.sum_duplicates()
+        result.eliminate_zeros()
+    return result
+
+
+def dense_to_csr(values: Any) -> sparse.csr_matrix:
+    """Return a dense array or HDF5 dataset as float32 CSR, read in slabs of rows."""
+    n_rows, n_columns = values.shape
+    parts = [
+        sparse.csr_matrix(np.asarray(values[start:stop], dtype=np.float32))
+        for start, stop in slabs(n_rows, max(1, _SLAB_VALUES // max(1, n_columns)))
+    ]
+    return sparse.vstack(parts, format="csr", dtype=np.float32) if parts else sparse.csr_matrix(values.shape, dtype=np.float32)
+
+
+def transposed_dense_to_csr(values: Any, slab_columns: int = 0) -> sparse.csr_matrix:
+    """Return the transpose, (n_columns, n_rows), of a dense HDF5 dataset as float32 CSR, read in slabs of columns.
+
+    Args:
+        values: Dense dataset, (n_rows, n_columns).
+        slab_columns: Columns read at once; 0 chooses whole HDF5 chunks within a fixed number of values.
+    """
+    n_rows, n_columns = values.shape
+    chunk = values.chunks[1] if values.chunks else 1
+    size = slab_columns or max(1, _SLAB_VALUES // max(1, n_rows) // chunk) * chunk
+    parts = [
+        sparse.csr_matrix(np.asarray(values[:, start:stop], dtype=np.float32).T) for start, stop in slabs(n_columns, size)
+    ]
+    return (
+        sparse.vstack(parts, format="csr", dtype=np.float32)
+        if parts
+        else sparse.csr_matrix((n_columns, n_rows), dtype=np.float32)
+    )
+
+
+def slabs(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive slabs of at most ``size`` that cover ``total``."""
+    for start in range(0, total, size):
+        yield start, min(start + size, total)
+
+
+def find_values(values: np.ndarray, is_hit: Callable[[np.ndarray], np.ndarray]) -> tuple[int, int]:
+    """Return how many ``values``, (n,), are hits and the position of the first, -1 for none; little memory is used."""
+    count, first = 0, -1
+    for start, stop in slabs(len(values), _SLAB_VALUES // 4):
+        hits = is_hit(values[start:stop])
+        here = int(np.count_nonzero(hits))
+        if here and first < 0:
+            first = start + int(np.argmax(hits))
+        count += here
+    return count, first
