@@ -1,0 +1,64 @@
+"""The one place where the terms of a loss are weighed, summed and logged."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import keras
+from keras import ops
+
+TOTAL = "loss"
+
+
+class Objective(Protocol):
+    """What a family minimises: named terms and their weights."""
+
+    weights: Mapping[str, float]
+
+    def terms(self, inputs: Any, targets: Any, outputs: Any) -> Mapping[str, Any]:
+        """Return every term by name: per cell, or already reduced. The loss is the weighted sum of their means."""
+        ...
+
+
+class TermwiseModel(keras.Model):
+    """A Keras model whose loss is the weighted sum of an objective's named terms.
+
+    The history holds the unweighted mean of every term as ``<term>_loss``, ``loss`` is the total including the
+    regularisation of the layers.
+    """
+
+    def compile_objective(self, objective: Objective, optimizer: Any, jit_compile: bool) -> None:
+        """Make the model ready for ``fit``.
+
+        Args:
+            objective: What is minimised.
+            optimizer: A Keras optimizer.
+            jit_compile: Compile the training step with XLA.
+        """
+        self.compile(optimizer=optimizer, jit_compile=jit_compile)
+        self.objective = objective
+        self.term_means = [keras.metrics.Mean(name=f"{name}_loss") for name in objective.weights]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The total loss and one mean per term; reset at the start of every epoch."""
+        found = super().metrics
+        known = {id(metric) for metric in found}
+        return found + [metric for metric in getattr(self, "term_means", []) if id(metric) not in known]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the total loss of one minibatch and record every term."""
+        terms = self.objective.terms(x, y, y_pred)
+        n_cells = ops.shape(next(iter(x.values())) if isinstance(x, Mapping) else x)[0]
+        total = ops.sum(ops.stack(self.losses)) if self.losses else ops.zeros(())
+        for metric, (name, weight) in zip(self.term_means, self.objective.weights.items(), strict=True):
+            mean = ops.mean(terms[name])
+            metric.update_state(mean, sample_weight=n_cells)
+            total = total + weight * mean
+        return total

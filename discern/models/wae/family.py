@@ -1,0 +1,100 @@
+"""DISCERN's Wasserstein auto-encoder as a model family."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from discern.io.tfdata import as_autoencoder_input
+from discern.io.transform import InputTransform
+from discern.layers.normalisation import BatchConditionalShift
+from discern.models.contract import Decoded, Latent, ModelFamily
+from discern.models.wae.config import WAEConfig
+from discern.models.wae.networks import WAE, create_decoder, create_encoder, create_model
+from discern.models.wae.objective import WAEObjective
+
+
+class WAEFamily(ModelFamily):
+    """Encodes, decodes and projects; reads scaled log expression."""
+
+    name = "wae"
+    output_space = "log1p of library-size-normalised counts"
+    config: WAEConfig
+
+    def build(self, seed: int) -> WAE:
+        """Return the auto-encoder of the configured size."""
+        config, data = self.config, self.data
+        encoder_seed, decoder_seed, model_seed = (int(s) for s in np.random.SeedSequence(seed).generate_state(3))
+        encoder = create_encoder(
+            config.latent_dim,
+            config.encoder.layers,
+            config.encoder.normalisations,
+            config.activation_fn,
+            data.n_genes,
+            data.n_batches,
+            config.encoder.regularization,
+            config.encoder.conditional_regularization,
+            seed=encoder_seed,
+        )
+        decoder = create_decoder(
+            config.latent_dim,
+            data.n_genes,
+            config.decoder.layers,
+            config.decoder.normalisations,
+            config.activation_fn,
+            config.output_fn,
+            data.n_batches,
+            config.decoder.regularization,
+            data.transform.library_size,
+            config.decoder.conditional_regularization,
+            seed=decoder_seed,
+        )
+        return create_model(encoder, decoder, data.n_train_cells, seed=model_seed)
+
+    @property
+    def encoder(self) -> keras.Model:
+        """(expression, source batch) → (latent mean, latent log standard deviation)."""
+        return self.model.get_layer("encoder")
+
+    @property
+    def decoder(self) -> keras.Model:
+        """(latent, target batch) → (scaled expression, P(count > 0))."""
+        return self.model.get_layer("decoder")
+
+    def transform(self) -> InputTransform:
+        """Return the scaling that preprocessing recorded."""
+        return self.data.transform
+
+    def model_input(self, minibatch: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Reconstruct the input in its own batch."""
+        return as_autoencoder_input(minibatch)
+
+    def compile(
+        self, optimizer: keras.Optimizer, jit_compile: bool, reconstruction_weight: float | None = None
+    ) -> None:
+        """Make the model ready for ``fit``.
+
+        Args:
+            optimizer: A Keras optimizer.
+            jit_compile: Compile the training step with XLA.
+            reconstruction_weight: In place of the configured weight.
+        """
+        objective = WAEObjective(self.config, self.data.transform.zeros(self.data.n_genes), reconstruction_weight)
+        self.model.compile_objective(objective, optimizer, jit_compile)
+
+    def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
+        """Return the kernels of the conditional layers."""
+        layers = [*self.encoder.layers, *self.decoder.layers]
+        return [layer.kernel for layer in layers if isinstance(layer, BatchConditionalShift)]
+
+    def encode(self, expression: np.ndarray, source_batch: np.ndarray) -> Latent:
+        """Encode scaled cells; the latent mean is what gets decoded."""
+        return Latent(*self.encoder.predict_on_batch([expression, source_batch]))
+
+    def decode(self, latent_mean: np.ndarray, target_batch: np.ndarray) -> Decoded:
+        """Decode to unscaled expression, clipped at 0."""
+        scaled, probability = self.decoder.predict_on_batch([latent_mean, target_batch])
+        scaling = self.data.transform.scaling
+        expression = scaled if scaling is None else scaling.unscale(scaled)
+        return Decoded(np.clip(expression, 0.0, None), probability)

@@ -1,0 +1,46 @@
+"""What DISCERN minimises: reconstruction, dropout cross entropy, sigma and MMD++."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from discern.losses.masked_cross_entropy import MaskedCrossEntropy
+from discern.losses.reconstruction import reconstruction_loss
+from discern.models.wae.config import WAEConfig
+from discern.models.wae.networks import COUNTS, DROPOUTS, MMD, SIGMA
+
+
+class WAEObjective:
+    """The four terms of the loss; the weights are those of the configuration."""
+
+    def __init__(self, config: WAEConfig, zeros: np.ndarray, reconstruction_weight: float | None = None):
+        """Prepare the losses.
+
+        Args:
+            config: The model section.
+            zeros: The transformed value of a zero count, (n_genes,).
+            reconstruction_weight: In place of the configured weight.
+        """
+        self._reconstruction = reconstruction_loss(config.reconstruction_loss)
+        self._dropouts = MaskedCrossEntropy(
+            zeros=zeros,
+            label_smoothing=config.crossentropy.label_smoothing,
+            lower_label_smoothing=config.crossentropy.lower_label_smoothing,
+        )
+        weight = config.reconstruction_weight if reconstruction_weight is None else reconstruction_weight
+        self.weights = {
+            COUNTS: weight,
+            DROPOUTS: config.weighting_decoder_dropout,
+            MMD: config.wae_lambda,
+            SIGMA: config.weighting_random_encoder,
+        }
+
+    def terms(self, inputs: Any, targets: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the unweighted terms of one minibatch, (n_cells,) each (reconstruction: as the loss defines)."""
+        return {
+            COUNTS: self._reconstruction.call(targets[COUNTS], outputs[COUNTS]),
+            DROPOUTS: self._dropouts.call(targets[DROPOUTS], outputs[DROPOUTS]),
+            MMD: outputs[MMD],
+            SIGMA: outputs[SIGMA],
+        }
