@@ -76,7 +76,9 @@ class DISCERNData(anndata.AnnData):
         train = tfdata.MemorySource(self, self.batches, self.cells_of(TRAIN))
         valid = tfdata.MemorySource(self, self.batches, self.cells_of(VALID))
         sets = (
-            tfdata.minibatches(train, self.transform, self.batch_size, shuffle_seed=0, drop_remainder=True),
+            tfdata.training_minibatches(train, self.transform, self.batch_size, seed=0).take(
+                tfdata.minibatches_per_epoch(train, self.batch_size)
+            ),
             tfdata.minibatches(valid, self.transform, self.batch_size),
         )
         if self.cachefile:

@@ -6,7 +6,6 @@ float32, ``library_size`` (n_cells,) float32.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,17 +29,6 @@ _RECORD_FEATURES = {
 }
 
 
-@dataclass(frozen=True)
-class SparseCells:
-    """One minibatch before densifying: the non-zero entries of its cells, row after row."""
-
-    row: tf.Tensor
-    gene: tf.Tensor
-    value: tf.Tensor
-    batch: tf.Tensor
-    library_size: tf.Tensor
-
-
 class CellSource(Protocol):
     """A sized collection of cells that yields sparse minibatches."""
 
@@ -48,8 +36,11 @@ class CellSource(Protocol):
     n_genes: int
     n_batches: int
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: int | None, drop_remainder: bool) -> tf.data.Dataset:
-        """Yield dictionaries with the fields of :class:`SparseCells`; reshuffled at every iteration."""
+    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
+        """Yield dictionaries of the non-zero entries, row after row, and what is known of each cell.
+
+        ``row``, ``gene``, ``value`` (n_entries,); ``batch``, ``library_size`` (n_cells,).
+        """
         ...
 
 
@@ -72,11 +63,11 @@ class RecordSource:
         self.n_genes = self.schema.n_genes
         self.n_batches = len(self.schema.batches)
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: int | None, drop_remainder: bool) -> tf.data.Dataset:
+    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
         """Read, shuffle and parse the records; whole minibatches at once."""
         files = tf.data.Dataset.from_tensor_slices([str(path) for path in self._shards])
         if shuffle_seed is not None:
-            files = files.shuffle(len(self._shards), seed=shuffle_seed, reshuffle_each_iteration=True)
+            files = files.shuffle(len(self._shards), seed=shuffle_seed)
         records = files.interleave(
             lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
             cycle_length=4,
@@ -84,7 +75,7 @@ class RecordSource:
         )
         if shuffle_seed is not None:
             buffer = min(self.n_cells, _SHUFFLE_CELLS)
-            records = records.shuffle(buffer, seed=shuffle_seed, reshuffle_each_iteration=True)
+            records = records.shuffle(buffer, seed=shuffle_seed)
         return records.batch(batch_size, drop_remainder=drop_remainder).map(self._parse)
 
     def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -132,11 +123,11 @@ class MemorySource:
         self._batch = tf.constant(batch_codes(adata.obs, batches)[cells])
         self._library_size = tf.constant(adata.obs[N_COUNTS].to_numpy(dtype=np.float32)[cells])
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: int | None, drop_remainder: bool) -> tf.data.Dataset:
+    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
         """Gather the cells of every minibatch from memory."""
         cells = tf.data.Dataset.range(self.n_cells)
         if shuffle_seed is not None:
-            cells = cells.shuffle(self.n_cells, seed=shuffle_seed, reshuffle_each_iteration=True)
+            cells = cells.shuffle(self.n_cells, seed=shuffle_seed)
         return cells.batch(batch_size, drop_remainder=drop_remainder).map(self._gather)
 
     def _gather(self, cells: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -151,36 +142,58 @@ class MemorySource:
         }
 
 
-def minibatches(
-    source: CellSource,
-    transform: InputTransform,
-    batch_size: int,
-    shuffle_seed: int | None = None,
-    drop_remainder: bool = False,
-) -> tf.data.Dataset:
-    """Return transformed, dense minibatches of all cells of ``source``.
+def minibatches(source: CellSource, transform: InputTransform, batch_size: int) -> tf.data.Dataset:
+    """Return transformed, dense minibatches of all cells of ``source``, in order; the last may be smaller.
 
     Args:
         source: Where the cells come from.
         transform: What the family reads.
         batch_size: Cells per minibatch.
-        shuffle_seed: Shuffle anew at every iteration, from this seed; None keeps the order.
-        drop_remainder: Leave out a last minibatch that is not full (never when it is the only one).
     """
-    drop_remainder = drop_remainder and source.n_cells >= batch_size
+    return _dense(source.sparse_minibatches(batch_size, None, drop_remainder=False), source, transform)
 
+
+def training_minibatches(
+    source: CellSource, transform: InputTransform, batch_size: int, seed: int, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """Return shuffled minibatches, epoch after epoch without end.
+
+    The order within an epoch follows from the seed and the number of the epoch alone, so that training can be taken
+    up at any epoch. Cells that do not fill a last minibatch are left out of that epoch.
+
+    Args:
+        source: Where the cells come from.
+        transform: What the family reads.
+        batch_size: Cells per minibatch; a smaller source makes one minibatch of all its cells.
+        seed: Drives the order.
+        first_epoch: Number of the first epoch.
+    """
+    size = min(batch_size, source.n_cells)
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        return source.sparse_minibatches(size, seed * 1_000_003 + number, drop_remainder=True)
+
+    return _dense(tf.data.Dataset.counter(first_epoch).flat_map(epoch), source, transform, size)
+
+
+def minibatches_per_epoch(source: CellSource, batch_size: int) -> int:
+    """Return how many minibatches of :func:`training_minibatches` make one epoch."""
+    return max(1, source.n_cells // batch_size)
+
+
+def _dense(
+    sparse_minibatches: tf.data.Dataset, source: CellSource, transform: InputTransform, size: int | None = None
+) -> tf.data.Dataset:
     def densify(cells: dict[str, tf.Tensor]) -> Minibatch:
-        n_cells = tf.size(cells["batch"])
+        n_cells = tf.size(cells["batch"], out_type=tf.int64)
         value = cells["value"]
         if transform.library_size is not None:
             value *= tf.gather(transform.library_size / cells["library_size"], cells["row"])
         if transform.log:
             value = tf.math.log1p(value)
         position = tf.cast(cells["row"], tf.int64) * source.n_genes + tf.cast(cells["gene"], tf.int64)
-        flat = tf.scatter_nd(position[:, None], value, [tf.cast(n_cells, tf.int64) * source.n_genes])
-        expression = tf.reshape(flat, (-1, source.n_genes))
-        if drop_remainder:
-            expression = tf.ensure_shape(expression, (batch_size, source.n_genes))
+        flat = tf.scatter_nd(position[:, None], value, [n_cells * source.n_genes])
+        expression = tf.ensure_shape(tf.reshape(flat, (-1, source.n_genes)), (size, source.n_genes))
         if transform.scaling is not None:
             expression = (expression - transform.scaling.mean) / transform.scaling.std
         return {
@@ -189,10 +202,9 @@ def minibatches(
             "library_size": cells["library_size"],
         }
 
-    dataset = source.sparse_minibatches(batch_size, shuffle_seed, drop_remainder).map(densify)
     options = tf.data.Options()
     options.deterministic = True
-    return dataset.with_options(options).prefetch(2)
+    return sparse_minibatches.map(densify).with_options(options).prefetch(2)
 
 
 def as_autoencoder_input(minibatch: Minibatch) -> tuple[dict[str, Any], dict[str, Any]]:

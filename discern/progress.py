@@ -1,0 +1,81 @@
+"""Progress with an estimate of the time left: a bar in a terminal, plain log lines elsewhere."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+_LOGGER = logging.getLogger(__name__)
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Report(Protocol):
+    """Called as work advances."""
+
+    def __call__(self, done: float, text: str = "") -> None:
+        """Tell how much of the total is done, and something about it."""
+        ...
+
+
+@contextmanager
+def progress(title: str, total: float, every_step: bool = False) -> Iterator[Report]:
+    """Show the progress of one piece of work.
+
+    Args:
+        title: What is being done.
+        total: What ``done`` will reach.
+        every_step: Without a terminal, log every report instead of one in ten seconds.
+    """
+    if sys.stderr.isatty() and _LOGGER.isEnabledFor(logging.INFO):
+        with _bar(title, total) as report:
+            yield report
+    else:
+        yield _lines(title, total, every_step)
+
+
+@contextmanager
+def _bar(title: str, total: float) -> Iterator[Report]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
+        task = bar.add_task(title, total=total, text="")
+        yield lambda done, text="": bar.update(task, completed=done, text=text)
+
+
+def _lines(title: str, total: float, every_step: bool) -> Report:
+    start = time.monotonic()
+    last = start
+
+    def report(done: float, text: str = "") -> None:
+        nonlocal last
+        now = time.monotonic()
+        if every_step or now - last >= _SECONDS_BETWEEN_LINES or done >= total:
+            last = now
+            left = (now - start) * (total - done) / done if done else float("nan")
+            _LOGGER.info("%s %g/%g, about %s left%s", title, done, total, duration(left), f": {text}" if text else "")
+
+    return report
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them, e.g. ``3 min 20 s``."""
+    if not seconds < float("inf"):
+        return "an unknown time"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

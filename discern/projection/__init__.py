@@ -1,0 +1,1 @@
+"""Decoding cells as if they had been sequenced in other batches."""

@@ -1,0 +1,1 @@
+"""Fitting a model family: the loop, callbacks, checkpoints and devices."""

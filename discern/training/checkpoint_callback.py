@@ -1,0 +1,84 @@
+"""Every epoch: the state to resume from, the best weights, and the history."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.whole_files import write_text
+from discern.models.contract import ModelFamily
+from discern.training.checkpoints import Checkpoint, save_checkpoint
+from discern.training.early_stopping import DelayedEarlyStopping
+
+
+class SaveCheckpoints(keras.callbacks.Callback):
+    """Write ``last_state``, ``best_model`` and ``history`` of an experiment after every epoch.
+
+    Args:
+        folder: The experiment.
+        family: What is trained.
+        monitor: Column of the history that decides which weights are best.
+        larger_is_better: Direction of the monitored value.
+        early_stopping: Its state is saved with the weights.
+        resumed: Counters of the training that is taken up.
+    """
+
+    def __init__(
+        self,
+        folder: ExperimentFolder,
+        family: ModelFamily,
+        monitor: str = "val_loss",
+        larger_is_better: bool = False,
+        early_stopping: DelayedEarlyStopping | None = None,
+        resumed: Checkpoint | None = None,
+    ):
+        super().__init__()
+        self._folder = folder
+        self._family = family
+        self._monitor = monitor
+        self._sign = -1.0 if larger_is_better else 1.0
+        self._early_stopping = early_stopping
+        resumed = resumed or Checkpoint()
+        self._best = resumed.monitored
+        self._rows = [row for row in read_history(folder.history) if int(row["epoch"]) <= resumed.epoch]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Write the files; the best weights only when they are."""
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        self._rows.append({"epoch": epoch + 1, **logs})
+        write_history(self._folder.history, self._rows)
+        value = logs.get(self._monitor, math.nan)
+        improved = self._best is None or self._sign * value < self._sign * self._best
+        if improved and math.isfinite(value):
+            self._best = value
+            save_checkpoint(self._folder.best_model, self._family, self._checkpoint(epoch), with_state=False)
+        save_checkpoint(self._folder.last_state, self._family, self._checkpoint(epoch), with_state=True)
+
+    def _checkpoint(self, epoch: int) -> Checkpoint:
+        stopping = self._early_stopping
+        state = {} if stopping is None else stopping.state | {"stopped": bool(self.model.stop_training)}
+        return Checkpoint(epoch + 1, self._best, json.loads(json.dumps(state)))
+
+
+def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write one line per epoch."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, stream.getvalue())
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """Read what :func:`write_history` wrote; nothing when there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))

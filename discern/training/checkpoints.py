@@ -1,0 +1,159 @@
+"""Weights and training state as HDF5, configuration as JSON; no pickle.
+
+``/weights/<path of the variable>`` holds the model's weights. A training state also has ``/random/<n>`` (states of the
+random streams) and ``/optimizer/<n>``, both in the order of the model. The attribute ``description`` is JSON.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from discern.errors import ExperimentError, ShapeError
+from discern.io.transform import InputTransform
+from discern.io.whole_files import replacing_file
+from discern.models.catalog import CONFIGS, FAMILIES
+from discern.models.contract import DataDescription, ModelFamily
+from discern.scaling import GeneScaling
+
+FORMAT = "discern-weights"
+
+
+@dataclass
+class Checkpoint:
+    """What a file holds beside the weights.
+
+    Attributes:
+        epoch: Epochs trained.
+        monitored: Best monitored value so far.
+        early_stopping: State of early stopping.
+    """
+
+    epoch: int = 0
+    monitored: float | None = None
+    early_stopping: dict[str, Any] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, with_state: bool) -> None:
+    """Write the weights, and what resuming needs when ``with_state``.
+
+    Args:
+        path: The file; it appears whole or not at all.
+        family: Whose weights are written.
+        checkpoint: Counters.
+        with_state: Also the optimizer and the random streams.
+    """
+    model, data = family.model, family.data
+    description = {
+        "family": family.name,
+        "config": family.config.model_dump(),
+        "n_genes": data.n_genes,
+        "batches": list(data.batches),
+        "n_train_cells": data.n_train_cells,
+        "library_size": data.transform.library_size,
+        "log": data.transform.log,
+        "epoch": checkpoint.epoch,
+        "monitored": checkpoint.monitored,
+        "early_stopping": checkpoint.early_stopping,
+    }
+    with replacing_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["description"] = json.dumps(description)
+        for variable in model.weights:
+            file[f"weights/{variable.path}"] = keras.ops.convert_to_numpy(variable)
+        if data.transform.scaling is not None:
+            file["scaling/mean"] = data.transform.scaling.mean
+            file["scaling/std"] = data.transform.scaling.std
+        if with_state:
+            for number, variable in enumerate(random_states(model)):
+                file[f"random/{number:04d}"] = keras.ops.convert_to_numpy(variable)
+            for number, variable in enumerate(model.optimizer.variables):
+                file[f"optimizer/{number:04d}"] = keras.ops.convert_to_numpy(variable)
+
+
+def random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of all random streams of a model, in its order."""
+    weights = {id(variable) for variable in model.weights}
+    metrics = {id(variable) for metric in model.metrics for variable in metric.variables}
+    return [variable for variable in model.variables if id(variable) not in weights | metrics]
+
+
+def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]:
+    """Return (family name, model configuration, data description, counters) of a checkpoint.
+
+    Raises:
+        ExperimentError: The file is no checkpoint or is damaged.
+    """
+    with _open(path) as file:
+        content = json.loads(file.attrs["description"])
+        scaling = None
+        if "scaling" in file:
+            scaling = GeneScaling(file["scaling/mean"][()], file["scaling/std"][()])
+    config = CONFIGS.get(content["family"]).model_validate(content["config"])
+    transform = InputTransform(content["library_size"], content["log"], scaling)
+    data = DataDescription(content["n_genes"], tuple(content["batches"]), content["n_train_cells"], transform)
+    checkpoint = Checkpoint(content["epoch"], content["monitored"], content["early_stopping"])
+    return content["family"], config, data, checkpoint
+
+
+def load_family(path: Path, seed: int = 0) -> tuple[ModelFamily, Checkpoint]:
+    """Build the family a checkpoint describes and load its weights."""
+    name, config, data, checkpoint = read_description(path)
+    family = FAMILIES.get(name)(config, data, seed)
+    load_weights(path, family.model)
+    return family, checkpoint
+
+
+def load_weights(path: Path, model: keras.Model) -> None:
+    """Load the weights of a checkpoint into a model of the same architecture.
+
+    Raises:
+        ShapeError: A weight is missing, too much, or of another shape.
+    """
+    with _open(path) as file:
+        stored: dict[str, h5py.Dataset] = {}
+        file["weights"].visititems(lambda name, item: stored.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+        own = {variable.path: variable for variable in model.weights}
+        if set(own) != set(stored):
+            different = sorted(set(own) ^ set(stored))
+            raise ShapeError(f"{path} holds another architecture; these weights have no partner: {', '.join(different)}.")
+        for name, variable in own.items():
+            if tuple(variable.shape) != stored[name].shape:
+                raise ShapeError(f"{path}: {name} has shape {stored[name].shape}, the model needs {tuple(variable.shape)}.")
+            variable.assign(stored[name][()])
+
+
+def load_state(path: Path, model: keras.Model) -> None:
+    """Load optimizer and random streams into a compiled model.
+
+    Raises:
+        ShapeError: The optimizer is another one.
+    """
+    model.optimizer.build(model.trainable_variables)
+    with _open(path) as file:
+        for group, variables in (("random", random_states(model)), ("optimizer", model.optimizer.variables)):
+            stored = [file[group][name][()] for name in sorted(file[group])] if group in file else []
+            if [np.shape(value) for value in stored] != [tuple(variable.shape) for variable in variables]:
+                raise ShapeError(
+                    f"{path}: the stored {group} state does not fit the configured one. "
+                    "Restore the parameters it was trained with, or remove the job folder to start anew."
+                )
+            for variable, value in zip(variables, stored, strict=True):
+                variable.assign(value)
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.is_file():
+        raise ExperimentError(f"{path} does not exist. Run `discern train` first.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ExperimentError(f"{path} cannot be read, it may be truncated: {error}") from error
+    if file.attrs.get("format") != FORMAT:
+        file.close()
+        raise ExperimentError(f"{path} was not written by this program.")
+    return file

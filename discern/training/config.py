@@ -1,0 +1,100 @@
+"""The ``training`` section of parameters.json."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from discern.config_section import ConfigSection
+from discern.registry import LEARNING_RATE_SCHEDULES, OPTIMIZERS
+
+
+class EarlyStoppingConfig(ConfigSection):
+    """When training stops before ``max_steps``.
+
+    Attributes:
+        delay: Epochs that do not count.
+        patience: Epochs without improvement before stopping.
+        min_delta: Smallest change of the monitored value that counts as improvement.
+        relative_min_delta: The same as a fraction of the best value; replaces ``min_delta`` when given.
+        monitor: A column of the history: ``val_loss``, ``val_decoder_counts_loss``, ...
+        mode: Whether smaller or larger is better; ``auto`` means smaller.
+        baseline: Value that must be beaten.
+        restore_best_weights: Go on with the best weights when training has stopped.
+    """
+
+    delay: NonNegativeInt = 5
+    patience: NonNegativeInt = 30
+    min_delta: NonNegativeFloat = 0.01
+    relative_min_delta: NonNegativeFloat | None = None
+    monitor: str = "val_loss"
+    mode: Literal["auto", "min", "max"] = "auto"
+    baseline: float | None = None
+    restore_best_weights: bool = False
+
+
+class OptimizerConfig(ConfigSection):
+    """The optimizer; further keys are arguments of the algorithm.
+
+    Attributes:
+        algorithm: A name of ``registry.OPTIMIZERS``.
+        learning_rate: Initial learning rate.
+        learning_decay: ``{"name": schedule, ...}``: how the learning rate changes with the steps.
+        Lookahead: Wrap the algorithm in Lookahead.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    algorithm: str = "RectifiedAdam"
+    learning_rate: PositiveFloat = 1e-3
+    learning_decay: dict[str, Any] | None = None
+    Lookahead: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_defaults(cls, section: Any) -> Any:
+        if isinstance(section, dict) and "algorithm" not in section:
+            return {"beta_1": 0.85, "beta_2": 0.95} | section
+        return section
+
+    @model_validator(mode="after")
+    def _known_names(self) -> "OptimizerConfig":
+        OPTIMIZERS.check_arguments(self.algorithm, self.arguments)
+        if self.learning_decay is not None:
+            decay = dict(self.learning_decay)
+            if "name" not in decay:
+                raise ValueError(f"learning_decay needs a 'name'. Known: {', '.join(LEARNING_RATE_SCHEDULES.entries)}")
+            LEARNING_RATE_SCHEDULES.check_arguments(str(decay.pop("name")), decay)
+        return self
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of the algorithm other than the learning rate."""
+        return dict(self.model_extra or {})
+
+
+class TrainingConfig(ConfigSection):
+    """How a model is trained.
+
+    Attributes:
+        batch_size: Cells per minibatch.
+        max_steps: Epochs at most.
+        parallel_pc: Threads, shared between and within operations; 0 lets TensorFlow decide.
+        GPU: Indices of the GPUs to use; an empty list means the CPU.
+        XLA: Compile the training step.
+        early_stopping: null trains all ``max_steps``.
+        optimizer: The optimizer.
+        seed: Drives initial weights, the order of the cells and every random draw.
+        tensorboard: Write TensorBoard logs into ``job/tensorboard``.
+        umap_every: Draw a UMAP picture of the latent space every so many epochs; 0 draws none.
+    """
+
+    batch_size: PositiveInt = 192
+    max_steps: PositiveInt = 200
+    parallel_pc: NonNegativeInt = 5
+    GPU: list[NonNegativeInt] = [0]
+    XLA: bool = True
+    early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
+    optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig.model_validate({}))
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    tensorboard: bool = False
+    umap_every: NonNegativeInt = 0

@@ -1,0 +1,49 @@
+"""GPUs and threads of this process."""
+
+import logging
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from discern.available_cpus import available_cpus
+
+_LOGGER = logging.getLogger(__name__)
+
+
+def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
+    """Choose the GPUs this process sees and the threads TensorFlow uses.
+
+    A GPU that is not there is a warning and the CPU is used. TensorFlow cannot change these once it has run
+    something: a second call that asks for something else is a warning.
+
+    Args:
+        n_threads: Threads, at most one per available CPU, divided between and within operations; 0 lets TensorFlow
+            decide.
+        gpus: Indices of the GPUs; empty for the CPU only; None leaves all visible.
+    """
+    try:
+        if n_threads > 0:
+            n_threads = min(n_threads, available_cpus())
+            inter = max(1, n_threads // 2)
+            tf.config.threading.set_inter_op_parallelism_threads(inter)
+            tf.config.threading.set_intra_op_parallelism_threads(n_threads)
+        if gpus is not None:
+            _show_gpus(gpus)
+    except RuntimeError as error:
+        _LOGGER.warning("Threads and GPUs stay as they are, TensorFlow has already started: %s", error)
+
+
+def _show_gpus(gpus: Sequence[int]) -> None:
+    found = tf.config.list_physical_devices("GPU")
+    absent = [gpu for gpu in gpus if gpu >= len(found)]
+    if absent:
+        _LOGGER.warning(
+            "GPU %s is not there (%d found); using %s.",
+            ", ".join(map(str, absent)),
+            len(found),
+            "the others" if len(absent) < len(gpus) else "the CPU",
+        )
+    chosen = [found[gpu] for gpu in gpus if gpu < len(found)]
+    tf.config.set_visible_devices(chosen, "GPU")
+    for gpu in chosen:
+        tf.config.experimental.set_memory_growth(gpu, True)

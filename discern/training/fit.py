@@ -1,0 +1,48 @@
+"""The training loop: minibatches of any source into any family."""
+
+from collections.abc import Sequence
+
+import keras
+
+from discern.io.tfdata import CellSource, minibatches, minibatches_per_epoch, training_minibatches
+from discern.models.contract import ModelFamily
+from discern.training.divergence import StopOnDivergence
+
+
+def fit(
+    family: ModelFamily,
+    train: CellSource,
+    valid: CellSource,
+    *,
+    batch_size: int,
+    seed: int,
+    epochs: range,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> keras.callbacks.History:
+    """Train a compiled family.
+
+    Args:
+        family: What is trained.
+        train: Cells to train on, in another order every epoch.
+        valid: Cells to validate on after every epoch: always all of them.
+        batch_size: Cells per minibatch.
+        seed: Drives the order of the training cells.
+        epochs: Epochs to run; a start above 0 takes up earlier training.
+        callbacks: Called by Keras; a check for divergence is added in front.
+
+    Raises:
+        DivergenceError: A term of the loss is not finite.
+    """
+    transform = family.transform()
+    training = training_minibatches(train, transform, batch_size, seed, epochs.start).map(family.model_input)
+    validation = minibatches(valid, transform, batch_size).map(family.model_input)
+    return family.model.fit(
+        training,
+        initial_epoch=epochs.start,
+        epochs=epochs.stop,
+        steps_per_epoch=minibatches_per_epoch(train, batch_size),
+        validation_data=validation,
+        callbacks=[StopOnDivergence(), *callbacks],
+        verbose=0,
+        shuffle=False,
+    )
