@@ -32,11 +32,10 @@ def read_cell_ranger_h5(path: Path) -> RawCounts:
     with h5py.File(path, "r") as file:
         if "matrix" in file:
             group = file["matrix"]
-            features = {key: _strings(group["features"][key]) for key in ("id", "name", "feature_type", "genome")}
-            var = pd.DataFrame(
-                {GENE_IDS: features["id"], FEATURE_TYPES: features["feature_type"], "genome": features["genome"]},
-                index=features["name"],
-            )
+            features = group["features"]
+            columns = {GENE_IDS: "id", FEATURE_TYPES: "feature_type", "genome": "genome"}
+            annotation = {column: _strings(features[key]) for column, key in columns.items() if key in features}
+            var = pd.DataFrame(annotation, index=_strings(features["name"]))
         else:
             group = _only_genome(path, file)
             var = pd.DataFrame({GENE_IDS: _strings(group["genes"])}, index=_strings(group["gene_names"]))

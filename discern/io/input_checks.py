@@ -1,6 +1,7 @@
 """Checks that an input holds raw counts, before anything is computed from it."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from anndata import AnnData
@@ -47,7 +48,9 @@ def check_counts(adata: AnnData, name: str, allow_non_counts: bool = False) -> N
         _logger.warning("%s: %d of %d cells have no count; the filter removes them", name, empty, adata.n_obs)
 
 
-def _refuse(adata: AnnData, matrix: sparse.csr_matrix, name: str, what: str, is_hit) -> None:  # type: ignore[no-untyped-def]
+def _refuse(
+    adata: AnnData, matrix: sparse.csr_matrix, name: str, what: str, is_hit: Callable[[np.ndarray], np.ndarray]
+) -> None:
     count, first = find_values(matrix.data, is_hit)
     if count:
         raise DataError(
@@ -85,4 +88,4 @@ def _equal_row_sums(matrix: sparse.csr_matrix) -> float:
 
 
 def _is_whole(values: np.ndarray) -> np.ndarray:
-    return values == np.rint(values)
+    return np.isfinite(values) & (values == np.rint(values))

@@ -1,6 +1,7 @@
 """Names of inputs, genes and cells: telling, and each only once."""
 
 import logging
+import os.path
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ def input_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         DataError: The same path is given twice.
     """
-    whole = [Path(path).absolute() for path in paths]
+    whole = [Path(os.path.normpath(Path(path).absolute())) for path in paths]
     for path, count in Counter(whole).items():
         if count > 1:
             raise DataError(f"{path} is given {count} times as raw_input. Name every file once.")
@@ -76,12 +77,9 @@ def _tail(path: Path) -> tuple[str, ...]:
     if file_suffix(path) in SUFFIXES and not path.is_dir():
         return (*path.parts[1:-1], path.name[: -len(file_suffix(path))])
     parts = path.parts[1:]
-    end = len(parts)
-    while end > 1 and (
-        _MATRIX_FOLDER.fullmatch(parts[end - 1]) or (end > 1 and _GENOMES_FOLDER.fullmatch(parts[end - 2]))
-    ):
-        end -= 1
-    return parts[:end] if not _MATRIX_FOLDER.fullmatch(parts[end - 1]) else parts
+    while len(parts) > 1 and (_MATRIX_FOLDER.fullmatch(parts[-1]) or _GENOMES_FOLDER.fullmatch(parts[-2])):
+        parts = parts[:-1]
+    return parts
 
 
 def _tell_apart(tails: list[tuple[str, ...]]) -> list[str]:

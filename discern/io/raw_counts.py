@@ -1,6 +1,6 @@
 """The counts of one input, as every reader returns them, and how any matrix becomes the one form used everywhere."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ def to_csr(matrix: Any) -> sparse.csr_matrix:
         return dense_to_csr(np.asarray(matrix))
     result = sparse.csr_matrix(matrix.tocsr(), dtype=np.float32)
     if not (result.has_canonical_format and result.data.all()):
-        if np.shares_memory(result.data, matrix.data):
+        if matrix.format == "csr":  # its arrays are shared, some or all
             result = result.copy()
         result.sum_duplicates()
         result.eliminate_zeros()
@@ -48,31 +48,16 @@ def to_csr(matrix: Any) -> sparse.csr_matrix:
 def dense_to_csr(values: Any) -> sparse.csr_matrix:
     """Return a dense array or HDF5 dataset as float32 CSR, read in slabs of rows."""
     n_rows, n_columns = values.shape
-    parts = [
-        sparse.csr_matrix(np.asarray(values[start:stop], dtype=np.float32))
-        for start, stop in slabs(n_rows, max(1, _SLAB_VALUES // max(1, n_columns)))
-    ]
-    return sparse.vstack(parts, format="csr", dtype=np.float32) if parts else sparse.csr_matrix(values.shape, dtype=np.float32)
+    size = max(1, _SLAB_VALUES // max(1, n_columns))
+    return _stacked((values[start:stop] for start, stop in slabs(n_rows, size)), (n_rows, n_columns))
 
 
-def transposed_dense_to_csr(values: Any, slab_columns: int = 0) -> sparse.csr_matrix:
-    """Return the transpose, (n_columns, n_rows), of a dense HDF5 dataset as float32 CSR, read in slabs of columns.
-
-    Args:
-        values: Dense dataset, (n_rows, n_columns).
-        slab_columns: Columns read at once; 0 chooses whole HDF5 chunks within a fixed number of values.
-    """
+def transposed_dense_to_csr(values: Any) -> sparse.csr_matrix:
+    """Return the transpose, (n_columns, n_rows), of a dense HDF5 dataset as float32 CSR, read in slabs of columns."""
     n_rows, n_columns = values.shape
     chunk = values.chunks[1] if values.chunks else 1
-    size = slab_columns or max(1, _SLAB_VALUES // max(1, n_rows) // chunk) * chunk
-    parts = [
-        sparse.csr_matrix(np.asarray(values[:, start:stop], dtype=np.float32).T) for start, stop in slabs(n_columns, size)
-    ]
-    return (
-        sparse.vstack(parts, format="csr", dtype=np.float32)
-        if parts
-        else sparse.csr_matrix((n_columns, n_rows), dtype=np.float32)
-    )
+    size = max(1, _SLAB_VALUES // max(1, n_rows) // chunk) * chunk
+    return _stacked((values[:, start:stop].T for start, stop in slabs(n_columns, size)), (n_columns, n_rows))
 
 
 def slabs(total: int, size: int) -> Iterator[tuple[int, int]]:
@@ -91,3 +76,16 @@ def find_values(values: np.ndarray, is_hit: Callable[[np.ndarray], np.ndarray]) 
             first = start + int(np.argmax(hits))
         count += here
     return count, first
+
+
+def protein_table(values: Any, cells: pd.Index) -> pd.DataFrame:
+    """Return protein counts, (n_cells, n_proteins), indexed by ``cells``; an array's columns are numbered."""
+    if isinstance(values, pd.DataFrame):
+        return values.set_axis(cells)
+    dense = values.toarray() if sparse.issparse(values) else np.asarray(values)
+    return pd.DataFrame(dense, index=cells, columns=[f"protein_{i}" for i in range(dense.shape[1])])
+
+
+def _stacked(blocks: Iterable[np.ndarray], shape: tuple[int, int]) -> sparse.csr_matrix:
+    parts = [sparse.csr_matrix(np.asarray(block, dtype=np.float32)) for block in blocks]
+    return sparse.vstack(parts, format="csr") if parts else sparse.csr_matrix(shape, dtype=np.float32)

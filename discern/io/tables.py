@@ -33,7 +33,7 @@ def read_table(path: Path, separator: str) -> RawCounts:
         if len(header) < 2:
             raise DataError(
                 f"The first line of {path} has {len(header)} columns when split at {separator!r}. "
-                "The table must be genes x cells with the cells in its first line; .csv is split at commas, .tsv and .txt at tabs."
+                "It must name the cells of a genes x cells table; .csv is split at commas, .tsv and .txt at tabs."
             )
         rows = max(_SHORTEST_CHUNK, _CHUNK_VALUES // len(header))
         genes: list[str] = []
@@ -50,8 +50,12 @@ def read_table(path: Path, separator: str) -> RawCounts:
         except pd.errors.EmptyDataError:
             pass
     if genes and sum(bool(_BARCODE.fullmatch(gene)) for gene in genes[:100]) > min(len(genes), 100) / 2:
-        _logger.warning("The rows of %s look like cells (%s). Tables must be genes x cells: transpose it.", path, genes[0])
-    matrix = sparse.vstack(parts, format="csr").T.tocsr() if parts else sparse.csr_matrix((len(cells), 0), dtype=np.float32)
+        _logger.warning(
+            "The rows of %s look like cells (%s). Tables must be genes x cells: transpose it.", path, genes[0]
+        )
+    matrix = (
+        sparse.vstack(parts, format="csr").T.tocsr() if parts else sparse.csr_matrix((len(cells), 0), dtype=np.float32)
+    )
     return RawCounts(matrix, pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes, dtype=object)))
 
 
