@@ -1,12 +1,13 @@
 """What kind of gene names an input uses, and why two inputs have no gene in common."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 
 import pandas as pd
 
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
+_SPECIES = re.compile(r"ENS[A-Z]*G(?=\d)")
 _CAPITALISED = re.compile(r"[A-Z][a-z0-9]*[a-z][a-z0-9.\-]*")
 _EXAMINED = 2000
 
@@ -52,10 +53,15 @@ def explain_no_common_genes(variables: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _hint(kinds: set[str], variables: Mapping[str, pd.DataFrame]) -> str:
-    if kinds == {ENSEMBL, ENSEMBL_VERSIONED}:
-        return "Cut the version suffix (ENSG00000141510.16 is ENSG00000141510) from the gene names of the input that has it."
+    species = {match[0] for var in variables.values() if (match := _SPECIES.match(str(var.index[0])))}
+    if kinds <= {ENSEMBL, ENSEMBL_VERSIONED} and len(species) > 1:
+        return f"The Ensembl ids differ in species ({', '.join(sorted(species))}): translate them to one species first."
+    if kinds <= {ENSEMBL, ENSEMBL_VERSIONED} and ENSEMBL_VERSIONED in kinds:
+        return "Cut the version suffix from the gene names that have one: ENSG00000141510.16 is ENSG00000141510."
     if kinds & {ENSEMBL, ENSEMBL_VERSIONED} and kinds & {UPPER_CASE, CAPITALISED, OTHER}:
-        columns = sorted({str(column) for var in variables.values() for column in var.columns if _holds_names(var[column])})
+        columns = sorted(
+            {str(column) for var in variables.values() for column in var.columns if _holds_names(var[column])}
+        )
         found = f" The other kind may be in var: {', '.join(columns)}." if columns else ""
         return f"Ensembl ids meet symbols: give all inputs the same kind of gene names as var_names.{found}"
     if {UPPER_CASE, CAPITALISED} <= kinds:
@@ -70,6 +76,6 @@ def _holds_names(column: pd.Series) -> bool:
     return not pd.api.types.is_numeric_dtype(column) and values.nunique() > len(values) / 2
 
 
-def _share(names: Iterable[str], test) -> float:  # type: ignore[no-untyped-def]
+def _share(names: Iterable[str], test: Callable[[str], object]) -> float:
     examined = list(islice(names, _EXAMINED))
     return sum(bool(test(name)) for name in examined) / max(1, len(examined))

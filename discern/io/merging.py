@@ -1,0 +1,133 @@
+"""Merge inputs into one data set: the genes they share, all their cells, one batch label per cell."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from discern.errors import DataError
+from discern.io.annotation import batch_labels, join_obs, join_proteins, join_var
+from discern.io.gene_names import explain_no_common_genes
+from discern.io.naming import unique_names
+from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
+from discern.keys import BATCH, DATASET
+
+_FEW_COMMON_GENES = 0.1
+_logger = logging.getLogger(__name__)
+
+
+def merge_data_sets(
+    raw_inputs: Mapping[str, AnnData], batch_keys: Mapping[str, str | None] | None = None
+) -> tuple[AnnData, dict[str, str]]:
+    """Join inputs by the gene names they share and label every cell with its input and its batch.
+
+    Genes keep the order of the first input; cells keep the order of the inputs. The inputs are not changed.
+
+    Args:
+        raw_inputs: Name to input, X of shape (n_cells, n_genes).
+        batch_keys: Name of the input to the column of obs that holds its batches. Without one it is ``obs["batch"]``
+            if present, else the whole input is one batch called like the input.
+
+    Returns:
+        The merged data, ``obs["dataset"]`` and ``obs["batch"]`` categorical, and {str(batch code): batch name}.
+
+    Raises:
+        DataError: There is no input, a batch column is missing or has missing values, or no gene is common to all.
+    """
+    if not raw_inputs:
+        raise DataError("There is nothing to merge: raw_input names no file.")
+    names, inputs = list(raw_inputs), list(raw_inputs.values())
+    labels = [batch_labels(adata.obs, name, (batch_keys or {}).get(name)) for name, adata in raw_inputs.items()]
+    _report_shared_batches(names, labels)
+    variables = [_with_unique_names(adata.var) for adata in inputs]
+    genes = _common_genes(dict(zip(names, variables, strict=True)))
+    obs = join_obs([adata.obs for adata in inputs])
+    obs[DATASET] = pd.Categorical(np.repeat(names, [adata.n_obs for adata in inputs]), categories=names)
+    obs[BATCH] = pd.Categorical(
+        np.concatenate([np.asarray(label) for label in labels]),
+        categories=list(dict.fromkeys(batch for label in labels for batch in label.categories)),
+    )
+    merged = AnnData(
+        _stack([adata.X for adata in inputs], [var.index.get_indexer(genes) for var in variables]),
+        obs=obs,
+        var=join_var([var.loc[genes] for var in variables]),
+    )
+    proteins = join_proteins([_proteins(adata) for adata in inputs], [adata.n_obs for adata in inputs])
+    if proteins is not None:
+        merged.obsm[PROTEIN_EXPRESSION] = proteins.set_axis(merged.obs_names)
+    return merged, {str(code): name for code, name in enumerate(merged.obs[BATCH].cat.categories)}
+
+
+def _proteins(adata: AnnData) -> pd.DataFrame | None:
+    values = adata.obsm.get(PROTEIN_EXPRESSION)
+    return None if values is None else protein_table(values, adata.obs_names)
+
+
+def _with_unique_names(var: pd.DataFrame) -> pd.DataFrame:
+    return var.set_axis(unique_names(var.index)[0])
+
+
+def _common_genes(variables: Mapping[str, pd.DataFrame]) -> pd.Index:
+    """Return the genes of the first input that all inputs have, in its order."""
+    first, *others = variables.values()
+    genes = first.index
+    for var in others:
+        genes = genes[genes.isin(var.index)]
+    if genes.empty:
+        raise DataError(explain_no_common_genes(variables))
+    smallest = min(variables, key=lambda name: len(variables[name]))
+    if len(genes) < _FEW_COMMON_GENES * len(variables[smallest]):
+        _logger.warning(
+            "Only %d genes are common to all inputs, of %d in %s. Do all use the same kind of gene names?",
+            len(genes),
+            len(variables[smallest]),
+            smallest,
+        )
+    return genes
+
+
+def _stack(matrices: Sequence[sparse.spmatrix], columns: Sequence[np.ndarray]) -> sparse.csr_matrix:
+    """Return the chosen columns of every matrix below each other, (n_cells, n_genes) float32 CSR.
+
+    The result is filled piece by piece, so that no second copy of all the data is held.
+    """
+    sizes = [_stored_values(matrix, kept) for matrix, kept in zip(matrices, columns, strict=True)]
+    n_cells, n_genes, total = sum(matrix.shape[0] for matrix in matrices), len(columns[0]), sum(sizes)
+    index_type = np.int32 if max(total, n_genes) < np.iinfo(np.int32).max else np.int64
+    data, indices = np.empty(total, dtype=np.float32), np.empty(total, dtype=index_type)
+    indptr = np.zeros(n_cells + 1, dtype=index_type)
+    row = start = 0
+    for matrix, kept in zip(matrices, columns, strict=True):
+        part = to_csr(matrix)
+        if not np.array_equal(kept, np.arange(part.shape[1])):
+            part = part[:, kept]
+            part.sort_indices()
+        data[start : start + part.nnz] = part.data
+        indices[start : start + part.nnz] = part.indices
+        indptr[row + 1 : row + 1 + part.shape[0]] = part.indptr[1:].astype(index_type) + start
+        row, start = row + part.shape[0], start + part.nnz
+    return sparse.csr_matrix((data, indices, indptr), shape=(n_cells, n_genes))
+
+
+def _stored_values(matrix: sparse.spmatrix, kept: np.ndarray) -> int:
+    csr = to_csr(matrix)
+    is_kept = np.zeros(csr.shape[1], dtype=bool)
+    is_kept[kept] = True
+    return csr.nnz if is_kept.all() else int(np.count_nonzero(is_kept[csr.indices]))
+
+
+def _report_shared_batches(names: Sequence[str], labels: Sequence[pd.Categorical]) -> None:
+    owners: dict[str, list[str]] = {}
+    for name, label in zip(names, labels, strict=True):
+        for batch in label.categories:
+            owners.setdefault(batch, []).append(name)
+    for batch, of_inputs in owners.items():
+        if len(of_inputs) > 1:
+            _logger.warning(
+                "Batch '%s' occurs in %s and is taken as one batch. Rename it where it is another one.",
+                batch,
+                ", ".join(of_inputs),
+            )
