@@ -1,0 +1,1 @@
+"""Layers of the networks: conditional normalisation, reparametrisation, output heads, penalties."""
