@@ -1,0 +1,1 @@
+"""Reconstruction losses and the masked cross entropy of the dropout head."""
