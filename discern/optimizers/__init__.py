@@ -1,0 +1,1 @@
+"""Optimizers that Keras lacks, and the one function that builds an optimizer from its configuration."""
