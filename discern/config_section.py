@@ -9,6 +9,7 @@ import typing
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.errors import MissingParameterError, ParametersError
 
@@ -35,6 +36,12 @@ def parameters_error(
     only_missing = all(fault["type"] == "missing" for fault in error.errors(include_url=False))
     kind = MissingParameterError if only_missing else ParametersError
     return kind("\n  ".join([f"{source} has {entries}:", *lines]))
+
+
+def also_found(detail: ErrorDetails) -> InitErrorDetails:
+    """Return a fault in the form that raises it again, together with others."""
+    message = PydanticCustomError(detail["type"], "{fault}", {"fault": detail["msg"]})  # type: ignore[arg-type]
+    return InitErrorDetails(type=message, loc=detail["loc"], input=detail["input"])
 
 
 def _fault(fault: Any, section: type[BaseModel], prefix: str) -> str:

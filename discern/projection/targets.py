@@ -32,7 +32,9 @@ class Target:
         """
         column, colon, value = text.partition(":")
         if not colon or not column:
-            raise DataError(f"A projection target is COLUMN:VALUE, or COLUMN: for every value's own average; received '{text}'.")
+            raise DataError(
+                f"A projection target is COLUMN:VALUE, or COLUMN: for every value's own average; received '{text}'."
+            )
         return cls(column, value or None)
 
     @property
@@ -41,7 +43,11 @@ class Target:
         if self.column is None:
             return "unprojected.h5ad"
         parts = [self.column] if self.value is None else [self.column, self.value]
-        return "projected_to_average_" + "_".join(quote(part, safe=" +,=@()[]-").replace(" ", "_") for part in parts) + ".h5ad"
+        return (
+            "projected_to_average_"
+            + "_".join(quote(part, safe=" +,=@()[]-").replace(" ", "_") for part in parts)
+            + ".h5ad"
+        )
 
 
 def check_target(obs: pd.DataFrame, target: Target) -> None:

@@ -116,14 +116,20 @@ def load_weights(path: Path, model: keras.Model) -> None:
     """
     with _open(path) as file:
         stored: dict[str, h5py.Dataset] = {}
-        file["weights"].visititems(lambda name, item: stored.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+        file["weights"].visititems(
+            lambda name, item: stored.update({name: item} if isinstance(item, h5py.Dataset) else {})
+        )
         own = {variable.path: variable for variable in model.weights}
         if set(own) != set(stored):
             different = sorted(set(own) ^ set(stored))
-            raise ShapeError(f"{path} holds another architecture; these weights have no partner: {', '.join(different)}.")
+            raise ShapeError(
+                f"{path} holds another architecture; these weights have no partner: {', '.join(different)}."
+            )
         for name, variable in own.items():
             if tuple(variable.shape) != stored[name].shape:
-                raise ShapeError(f"{path}: {name} has shape {stored[name].shape}, the model needs {tuple(variable.shape)}.")
+                raise ShapeError(
+                    f"{path}: {name} has shape {stored[name].shape}, the model needs {tuple(variable.shape)}."
+                )
             variable.assign(stored[name][()])
 
 

@@ -2,7 +2,16 @@
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 
 from discern.config_section import ConfigSection
 from discern.registry import LEARNING_RATE_SCHEDULES, OPTIMIZERS
@@ -55,6 +64,11 @@ class OptimizerConfig(ConfigSection):
         if isinstance(section, dict) and "algorithm" not in section:
             return {"beta_1": 0.85, "beta_2": 0.95} | section
         return section
+
+    @field_validator("algorithm")
+    @classmethod
+    def _known_algorithm(cls, value: str) -> str:
+        return OPTIMIZERS.canonical(value)
 
     @model_validator(mode="after")
     def _known_names(self) -> "OptimizerConfig":

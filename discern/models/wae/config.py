@@ -2,9 +2,19 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeFloat, PositiveInt, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    NonNegativeFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from discern.config_section import ConfigSection
+from discern.config_section import ConfigSection, also_found
 from discern.models.wae.legacy_keys import present_spelling
 from discern.registry import (
     ACTIVATIONS,
@@ -61,7 +71,9 @@ class NetworkConfig(ConfigSection):
     @model_validator(mode="after")
     def _one_norm_per_layer(self) -> "NetworkConfig":
         if self.norm_type is not None and len(self.norm_type) != len(self.layers):
-            raise ValueError(f"norm_type has {len(self.norm_type)} entries for {len(self.layers)} layers; give one per layer")
+            raise ValueError(
+                f"norm_type has {len(self.norm_type)} entries for {len(self.layers)} layers; give one per layer"
+            )
         return self
 
     @property
@@ -121,10 +133,26 @@ class WAEConfig(ConfigSection):
     weighting_random_encoder: NonNegativeFloat = 1e-8
     reconstruction_weight: NonNegativeFloat = 15000.0
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _older_spellings(cls, section: Any) -> Any:
-        return present_spelling(section) if isinstance(section, dict) else section
+    def _older_spellings(cls, section: Any, validate: ModelWrapValidatorHandler["WAEConfig"]) -> "WAEConfig":
+        if not isinstance(section, dict):
+            return validate(section)
+        present, found = present_spelling(section)
+        faults = [
+            InitErrorDetails(
+                type=PydanticCustomError("spelling", "{fault}", {"fault": fault}), loc=tuple(key.split(".")), input={}
+            )
+            for key, fault in found.items()
+        ]
+        try:
+            config = validate(present)
+        except ValidationError as error:
+            faults += [also_found(detail) for detail in error.errors(include_url=False)]
+            raise ValidationError.from_exception_data(cls.__name__, faults) from error
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return config
 
     @field_validator("activation_fn")
     @classmethod

@@ -12,40 +12,43 @@ _SIDED = ("layers", "norm_type", "regularization", "conditional_regularization")
 _SIDES = {"encoder": ("enc", "encoder"), "decoder": ("dec", "decoder")}
 
 
-def present_spelling(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the section with ``encoder`` and ``decoder`` objects only.
+def present_spelling(section: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the section with ``encoder`` and ``decoder`` objects only, and the faults found on the way by key.
 
-    Raises:
-        ValueError: A key is given twice, or for one side only.
+    A key given twice, or for one side only, is a fault.
     """
-    section = dict(section)
-    sides: dict[str, dict[str, Any]] = {}
-    for side in _SIDES:
-        value = section.pop(side, None)
-        if value is not None and not isinstance(value, Mapping):
-            raise ValueError(f"'{side}' must be an object with {', '.join(_SIDED)}")
-        sides[side] = dict(value or {})
+    rest = dict(section)
+    faults: dict[str, str] = {}
+    sides = {side: rest.pop(side, {}) for side in _SIDES}
+    readable = {side: dict(content) if isinstance(content, Mapping) else {} for side, content in sides.items()}
     for key in _SIDED:
-        for side, prefixes in _SIDES.items():
-            for prefix in prefixes:
-                for spelling in (f"{prefix}_{key}", f"{key}_{prefix}"):
-                    if spelling in section:
-                        warnings.warn(
-                            f"model.{spelling} is an old spelling of model.{side}.{key}", DeprecationWarning, stacklevel=2
-                        )
-                        _put(sides[side], key, section.pop(spelling), f"model.{side}.{key}")
-        if key in section:
-            value = section.pop(key)
-            _put(sides["encoder"], key, value, f"model.{key}")
-            _put(sides["decoder"], key, value[::-1] if isinstance(value, list) else value, f"model.{key}")
-        given = [side for side in _SIDES if key in sides[side]]
+        for side, value, spelling in _other_spellings(rest, key):
+            if key in readable[side]:
+                faults[spelling] = f"'{key}' of the {side} is given twice, here and elsewhere; keep one"
+            readable[side].setdefault(key, value)
+        given = [side for side in _SIDES if key in readable[side]]
         if len(given) == 1:
             other = next(side for side in _SIDES if side not in given)
-            raise ValueError(f"'{key}' is given for the {given[0]} but not for the {other}; give both or neither")
-    return section | {side: content for side, content in sides.items() if content}
+            faults[f"{given[0]}.{key}"] = f"given for the {given[0]} but not for the {other}; give both or neither"
+    for side, content in sides.items():
+        if not isinstance(content, Mapping):
+            rest[side] = content  # of a wrong type: the configuration class says so
+        elif readable[side]:
+            rest[side] = readable[side]
+    return rest, faults
 
 
-def _put(side: dict[str, Any], key: str, value: Any, where: str) -> None:
-    if key in side:
-        raise ValueError(f"'{key}' is given twice ({where} and another spelling); keep one")
-    side[key] = value
+def _other_spellings(section: dict[str, Any], key: str) -> list[tuple[str, Any, str]]:
+    """Take every other spelling of ``key`` out of the section; return (side, value, spelling) of each."""
+    found: list[tuple[str, Any, str]] = []
+    for side, prefixes in _SIDES.items():
+        for spelling in (text for prefix in prefixes for text in (f"{prefix}_{key}", f"{key}_{prefix}")):
+            if spelling in section:
+                message = f"model.{spelling} is an old spelling of model.{side}.{key}"
+                warnings.warn(message, FutureWarning, stacklevel=2)
+                found.append((side, section.pop(spelling), spelling))
+    if key in section:
+        value = section.pop(key)
+        found.append(("encoder", value, key))
+        found.append(("decoder", value[::-1] if isinstance(value, list) else value, key))
+    return found

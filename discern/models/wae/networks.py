@@ -58,7 +58,15 @@ def create_encoder(
     cells = keras.Input((input_dim,), name="encoder_input")
     labels = keras.Input((n_labels,), name="encoder_labels")
     hidden = _hidden_layers(
-        "encoder", cells, labels, enc_layers, enc_norm_type, activation_fn, regularization, conditional_regularization, seeds
+        "encoder",
+        cells,
+        labels,
+        enc_layers,
+        enc_norm_type,
+        activation_fn,
+        regularization,
+        conditional_regularization,
+        seeds,
     )
     latent = keras.layers.Dense(latent_dim, kernel_initializer=_he_normal(seeds), name="latent")(hidden)
     sigma = keras.layers.Dense(
@@ -103,7 +111,15 @@ def create_decoder(
     latent = keras.Input((latent_dim,), name="decoder_input")
     labels = keras.Input((n_labels,), name="decoder_labels")
     hidden = _hidden_layers(
-        "decoder", latent, labels, dec_layers, dec_norm_type, activation_fn, regularization, conditional_regularization, seeds
+        "decoder",
+        latent,
+        labels,
+        dec_layers,
+        dec_norm_type,
+        activation_fn,
+        regularization,
+        conditional_regularization,
+        seeds,
     )
     scores = keras.layers.Dense(output_cells_dim, kernel_initializer=_he_normal(seeds), name="decoder_scores")(hidden)
     counts = OutputExpression(output_fn, output_lsn, name=COUNTS)(scores)

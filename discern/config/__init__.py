@@ -1,0 +1,1 @@
+"""parameters.json as frozen, strict configuration classes."""

@@ -1,0 +1,275 @@
+"""``DISCERN``: the published Python interface over the model families, the training loop and projection."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from anndata import AnnData
+
+from discern.config.experiment import ExperimentConfig
+from discern.config.loading import experiment_config
+from discern.errors import DataError, ExperimentError, MissingParameterError
+from discern.io.data import DISCERNData
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.tfdata import MemorySource
+from discern.io.transform import InputTransform
+from discern.keys import TRAIN, VALID
+from discern.models.catalog import FAMILIES
+from discern.models.contract import DataDescription, ModelFamily
+from discern.optimizers.build import build_optimizer
+from discern.projection.project import check_genes, project_cells, reconstruct_cells
+from discern.projection.targets import Target
+from discern.training.checkpoints import Checkpoint, load_family, save_checkpoint
+from discern.training.fit import fit
+from discern.training.progress_line import ProgressLine
+
+
+class DISCERN:
+    """Train on preprocessed cells and decode them as if they had been sequenced in another batch.
+
+    Attributes:
+        wae_model: The Keras model; None until it is built.
+        start_step: Epochs the model has been trained.
+    """
+
+    def __init__(self, **kwargs: Any):
+        """Configure; nothing is built.
+
+        Args:
+            **kwargs: Sections of an experiment: ``model``, ``training``, ``input_ds``; defaults where absent.
+
+        Raises:
+            ParametersError: A section has invalid entries.
+        """
+        self.config: ExperimentConfig = experiment_config(kwargs, "DISCERN")
+        self.family: ModelFamily | None = None
+        self.wae_model: keras.Model | None = None
+        self.start_step = 0
+
+    @classmethod
+    def from_json(cls, jsondata: Mapping[str, Any]) -> "DISCERN":
+        """Configure from one experiment of parameters.json, which is left unchanged.
+
+        Raises:
+            MissingParameterError: ``model`` or ``training`` is absent (also a KeyError).
+            ParametersError: An entry is invalid.
+        """
+        for section in ("model", "training"):
+            if section not in jsondata:
+                raise MissingParameterError(f"The parameters have no section '{section}'. Found: {', '.join(jsondata)}.")
+        return cls(**jsondata)
+
+    @property
+    def encoder(self) -> keras.Model:
+        """The encoder.
+
+        Raises:
+            AttributeError: No model is built.
+            ValueError: The model has no encoder.
+        """
+        return self._built.get_layer("encoder")
+
+    @property
+    def decoder(self) -> keras.Model:
+        """The decoder.
+
+        Raises:
+            AttributeError: No model is built.
+            ValueError: The model has no decoder.
+        """
+        return self._built.get_layer("decoder")
+
+    @property
+    def _built(self) -> keras.Model:
+        if self.wae_model is None:
+            raise AttributeError("The model is not built: call build_model() or restore_model() first.")
+        return self.wae_model
+
+    @property
+    def _family(self) -> ModelFamily:
+        if self.family is None:
+            raise ExperimentError("The model is not built: call build_model() or restore_model() first.")
+        return self.family
+
+    def build_model(self, n_genes: int, n_labels: int, scale: float) -> None:
+        """Build the networks.
+
+        Args:
+            n_genes: Number of genes.
+            n_labels: Number of batches.
+            scale: Number of training cells.
+        """
+        transform = InputTransform(library_size=self.config.input_ds.scale.LSN, log=True)
+        batches = tuple(str(number) for number in range(n_labels))
+        self._adopt(self._new_family(DataDescription(n_genes, batches, int(scale), transform)), 0)
+
+    def _new_family(self, description: DataDescription) -> ModelFamily:
+        config = self.config.model
+        return FAMILIES.get(config.name)(config, description, self.config.training.seed)
+
+    def _adopt(self, family: ModelFamily, step: int) -> None:
+        self.family, self.wae_model, self.start_step = family, family.model, step
+
+    def get_optimizer(self) -> keras.Optimizer:
+        """Return a new optimizer as configured."""
+        settings = self.config.training.optimizer
+        return build_optimizer(
+            settings.algorithm, settings.learning_rate, settings.arguments, settings.learning_decay, settings.Lookahead
+        )
+
+    def compile(self, optimizer: keras.Optimizer, scale: float = 15000.0) -> None:
+        """Make the model ready for training.
+
+        Args:
+            optimizer: A Keras optimizer.
+            scale: Weight of the reconstruction term.
+        """
+        self._family.compile(optimizer, self.config.training.XLA, reconstruction_weight=scale)
+
+    def restore_model(self, directory: Path) -> None:
+        """Load the best model of a job folder; ``start_step`` becomes its number of epochs.
+
+        Raises:
+            ExperimentError: The folder holds no model.
+        """
+        family, checkpoint = load_family(_best_model(Path(directory)))
+        self._adopt(family, checkpoint.epoch)
+
+    def training(
+        self,
+        inputdata: DISCERNData,
+        callbacks: Sequence[keras.callbacks.Callback] | None = None,
+        savepath: Path | None = None,
+        max_steps: int = 25,
+    ) -> keras.callbacks.History:
+        """Train on the cells whose split is "train", validate on those of "valid".
+
+        Args:
+            inputdata: Preprocessed cells.
+            callbacks: Keras callbacks.
+            savepath: Folder that the trained model is written to.
+            max_steps: Epochs to train until; training goes on from ``start_step``.
+
+        Returns:
+            ``history`` holds the loss and every term per epoch, ``epoch`` the numbers of the epochs.
+        """
+        family = self._family
+        self._describe(inputdata)
+        check_genes(family, inputdata)
+        if not family.model.compiled or not hasattr(family.model, "objective"):
+            self.compile(self.get_optimizer(), family.config.reconstruction_weight)
+        else:
+            family.refresh_objective()
+        epochs = range(self.start_step, max_steps)
+        history = fit(
+            family,
+            MemorySource(inputdata, inputdata.batches, inputdata.cells_of(TRAIN)),
+            MemorySource(inputdata, inputdata.batches, inputdata.cells_of(VALID)),
+            batch_size=inputdata.batch_size,
+            seed=self.config.training.seed,
+            epochs=epochs,
+            callbacks=[ProgressLine(epochs.start, epochs.stop), *(callbacks or ())],
+        )
+        self.start_step += len(history.epoch)
+        if savepath is not None:
+            path = ExperimentFolder(Path(savepath)).best_model.name
+            save_checkpoint(Path(savepath) / path, family, Checkpoint(self.start_step), with_state=False)
+        return history
+
+    def _describe(self, data: DISCERNData) -> None:
+        """Tell the family what the data knows better: batch names, scaling, the value of a zero count."""
+        family = self._family
+        if len(data.batches) != family.data.n_batches:
+            raise DataError(
+                f"The data has {len(data.batches)} batches ({', '.join(data.batches)}), the model was built for "
+                f"{family.data.n_batches}."
+            )
+        family.data = replace(family.data, batches=tuple(data.batches), transform=data.transform)
+
+    def generate_latent_codes(
+        self, counts: np.ndarray, batch_labels: np.ndarray, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Encode cells.
+
+        Args:
+            counts: Scaled expression, (n_cells, n_genes).
+            batch_labels: Batch of every cell, (n_cells, n_batches).
+            batch_size: Cells per minibatch.
+
+        Returns:
+            Latent means and log standard deviations, (n_cells, n_latent) each.
+        """
+        return _in_minibatches(self.encoder, counts, batch_labels, batch_size)
+
+    def generate_cells_from_latent(
+        self, latent_codes: np.ndarray, output_batch_labels: np.ndarray, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Decode latent codes.
+
+        Args:
+            latent_codes: (n_cells, n_latent).
+            output_batch_labels: Batch to decode into, (n_cells, n_batches), may be fractional.
+            batch_size: Cells per minibatch.
+
+        Returns:
+            Scaled expression and P(count > 0), (n_cells, n_genes) each.
+        """
+        return _in_minibatches(self.decoder, latent_codes, output_batch_labels, batch_size)
+
+    def reconstruct(
+        self, input_data: DISCERNData, column: str | None, column_value: str | None, store_sigmas: bool = False
+    ) -> AnnData:
+        """Return the cells decoded into the average batch of the cells with a value; see ``projection.targets``.
+
+        Args:
+            input_data: Preprocessed cells.
+            column: obs column; None decodes every cell into its own batch.
+            column_value: Value in that column; None or empty: see :func:`~discern.projection.targets.target_labels`.
+            store_sigmas: Keep the latent log standard deviations.
+        """
+        self._check_described(input_data)
+        target = Target(column, column_value or None)
+        seed = self.config.training.seed
+        return reconstruct_cells(self._family, input_data, target, seed=seed, store_sigmas=store_sigmas)
+
+    def project_to_metadata(
+        self,
+        input_data: DISCERNData,
+        metadata: Iterable[tuple[str, str | None]] | None,
+        save_path: Path,
+        store_sigmas: bool = False,
+    ) -> list[Path]:
+        """Write one projected file per (column, value); without metadata ``unprojected.h5ad``.
+
+        Args:
+            input_data: Preprocessed cells.
+            metadata: Pairs of obs column and value.
+            save_path: Folder of the files.
+            store_sigmas: Keep the latent log standard deviations.
+        """
+        self._check_described(input_data)
+        targets = [Target(column, value or None) for column, value in metadata or ()] or [Target()]
+        seed = self.config.training.seed
+        return project_cells(self._family, input_data, targets, Path(save_path), seed=seed, store_sigmas=store_sigmas)
+
+    def _check_described(self, data: DISCERNData) -> None:
+        if self._family.data.transform.scaling is None and data.transform.scaling is not None:
+            self._describe(data)  # built, but neither trained nor restored: names and scaling are those of the data
+
+
+def _in_minibatches(
+    model: keras.Model, first: np.ndarray, second: np.ndarray, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    pieces = [
+        model.predict_on_batch([first[start : start + batch_size], second[start : start + batch_size]])
+        for start in range(0, len(first), batch_size)
+    ]
+    return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
+
+
+def _best_model(directory: Path) -> Path:
+    name = ExperimentFolder(directory).best_model.name
+    return directory / name
