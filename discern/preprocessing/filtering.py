@@ -1,0 +1,111 @@
+"""Which cells and genes are kept: cells first, then genes seen in the cells that are left."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from discern.errors import DataError
+from discern.preprocessing.row_chunks import row_chunks
+
+
+@dataclass(frozen=True)
+class KeptCellsAndGenes:
+    """What the filter keeps and the numbers it counted.
+
+    Attributes:
+        cells: Mask over all cells, (n_cells,).
+        genes: Mask over all genes, (n_genes,).
+        genes_per_cell: Genes seen in every cell, before the gene filter, (n_cells,).
+        cells_per_gene: Kept cells that show every gene, (n_genes,).
+    """
+
+    cells: np.ndarray
+    genes: np.ndarray
+    genes_per_cell: np.ndarray
+    cells_per_gene: np.ndarray
+
+
+def filter_cells_and_genes(counts: sparse.csr_matrix, min_genes: int, min_cells: int) -> KeptCellsAndGenes:
+    """Keep cells with at least ``min_genes`` genes, then genes in at least ``min_cells`` of these cells.
+
+    Args:
+        counts: Raw counts, (n_cells, n_genes).
+        min_genes: Fewest genes of a cell.
+        min_cells: Fewest cells of a gene.
+
+    Raises:
+        DataError: No cell or no gene is left.
+    """
+    genes_per_cell = count_genes_per_cell(row_chunks(counts))
+    cells = genes_per_cell >= min_genes
+    if not cells.any():
+        raise DataError(_no_cell_left(genes_per_cell, min_genes))
+    cells_per_gene = count_cells_per_gene(row_chunks(counts), cells, counts.shape[1])
+    genes = cells_per_gene >= min_cells
+    if not genes.any():
+        raise DataError(
+            f"No gene is seen in {min_cells} cells or more: the most frequent of {len(genes)} genes is seen in "
+            f"{cells_per_gene.max(initial=0)} of {cells.sum()} cells. Lower filtering.min_cells."
+        )
+    return KeptCellsAndGenes(cells, genes, genes_per_cell, cells_per_gene)
+
+
+def require_every_batch(kept: np.ndarray, batch: np.ndarray, batches: Sequence[str], condition: str) -> None:
+    """Refuse a filter that removes a whole batch.
+
+    Args:
+        kept: Mask over all cells, (n_cells,).
+        batch: Batch code of every cell, (n_cells,).
+        batches: Name of every batch code.
+        condition: What kept cells have in common, for the message.
+
+    Raises:
+        DataError: A batch with cells has none left.
+    """
+    n_before = np.bincount(batch, minlength=len(batches))
+    n_left = np.bincount(batch[kept], minlength=len(batches))
+    lost = [f"'{name}' ({n_before[i]} cells)" for i, name in enumerate(batches) if n_before[i] and not n_left[i]]
+    if lost:
+        raise DataError(
+            f"No cell of batch {', '.join(lost)} {condition}. Lower filtering.min_genes or filtering.min_cells, or "
+            "leave the batch out."
+        )
+
+
+def count_genes_per_cell(chunks: Iterable[sparse.csr_matrix]) -> np.ndarray:
+    """Return the number of genes with a positive count, int64 (n_cells,)."""
+    return np.concatenate([np.zeros(0, dtype=np.int64), *map(_positive_per_row, chunks)])
+
+
+def count_cells_per_gene(chunks: Iterable[sparse.csr_matrix], kept_cells: np.ndarray, n_genes: int) -> np.ndarray:
+    """Return in how many kept cells each gene has a positive count, int64 (n_genes,).
+
+    Args:
+        chunks: Consecutive cells, (any, n_genes) each.
+        kept_cells: Mask over all cells, (n_cells,).
+        n_genes: Number of genes.
+    """
+    total = np.zeros(n_genes, dtype=np.int64)
+    start = 0
+    for chunk in chunks:
+        kept = kept_cells[start : start + chunk.shape[0]]
+        counted = np.repeat(kept, np.diff(chunk.indptr)) & (chunk.data > 0)
+        total += np.bincount(chunk.indices[counted], minlength=n_genes)
+        start += chunk.shape[0]
+    return total
+
+
+def _positive_per_row(chunk: sparse.csr_matrix) -> np.ndarray:
+    rows = np.repeat(np.arange(chunk.shape[0]), np.diff(chunk.indptr))
+    return np.bincount(rows[chunk.data > 0], minlength=chunk.shape[0])
+
+
+def _no_cell_left(genes_per_cell: np.ndarray, min_genes: int) -> str:
+    if len(genes_per_cell) == 0:
+        return "The data hold no cell."
+    return (
+        f"No cell has {min_genes} genes or more: {len(genes_per_cell)} cells have {np.median(genes_per_cell):g} genes "
+        f"in the median and {genes_per_cell.max()} at most. Lower filtering.min_genes."
+    )

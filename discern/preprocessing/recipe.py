@@ -1,0 +1,333 @@
+"""The recipe: from raw counts of several batches to the data a DISCERN model trains on."""
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from discern import keys
+from discern.errors import DataError
+from discern.io.data import DISCERNData
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.tfrecord_writer import write_records
+from discern.io.writing import write_h5ad
+from discern.preprocessing.celltypes import batch_and_celltype, find_celltypes
+from discern.preprocessing.config import (
+    InputConfig,
+    ScaleConfig,
+    SplitConfig,
+    as_scale,
+    validate_input,
+    validate_section,
+)
+from discern.preprocessing.dispersion import cell_ranger_dispersion, highly_variable, most_dispersed, seurat_dispersion
+from discern.preprocessing.filtering import filter_cells_and_genes, require_every_batch
+from discern.preprocessing.gene_moments import gene_moments, mean_and_variance
+from discern.preprocessing.library_size import library_sizes, normalise_library_size
+from discern.preprocessing.mmd_kernel import kernel_width
+from discern.preprocessing.parameters_file import read_parameters
+from discern.preprocessing.principal_components import coordinates, principal_components, require_enough_for
+from discern.preprocessing.raw_inputs import InputFiles, merge_files, merge_objects
+from discern.preprocessing.row_chunks import chosen_rows, expm1, log1p, row_chunks
+from discern.preprocessing.split_summary import split_summary
+from discern.preprocessing.splitting import draw_for_mmd, split_cells
+
+BATCH_SIZE = 192
+N_PCA_GENES = 1000
+N_COMPONENTS = 32
+N_KERNEL_CELLS = 10_000
+
+log = logging.getLogger(__name__)
+
+
+class WAERecipe:
+    """Preprocess raw counts, one public method per step; calling the recipe runs all of them in order.
+
+    Attributes:
+        sc_raw: The data. After all steps X is log1p of normalised expression (CSR float32) and ``layers["counts"]``
+            the raw counts; scaling is recorded, never applied.
+        params: The section ``input_ds`` as it was given (a copy).
+        settings: The same, validated.
+        n_jobs: CPUs for the search of neighbours; -1: all.
+    """
+
+    def __init__(
+        self,
+        params: Mapping[str, Any] | InputConfig,
+        inputs: Mapping[str, AnnData] | None = None,
+        input_files: InputFiles | None = None,
+        n_jobs: int = -1,
+        *,
+        allow_non_counts: bool = False,
+    ):
+        """Read and merge the raw data.
+
+        Args:
+            params: Parameters of an experiment with ``input_ds``, or that section. They stay as they are.
+            inputs: Raw counts by name, dense or sparse. They stay as they are.
+            input_files: Paths, or paths with the obs column that names the batch; used when there are no ``inputs``.
+                Without both ``raw_input`` of the parameters is read.
+            n_jobs: CPUs to use; -1: as many as the parameters allow.
+            allow_non_counts: Accept fractional values with a warning.
+
+        Raises:
+            ParametersError: The parameters are invalid or name no data.
+            DataError: An input cannot be read, does not hold counts or shares no genes with the others.
+        """
+        if isinstance(params, InputConfig):
+            params = params.model_dump(exclude_unset=True)
+        self.params: dict[str, Any] = copy.deepcopy(dict(params.get("input_ds", params)))
+        self.settings = validate_input(self.params)
+        self.n_jobs = n_jobs if n_jobs != -1 else self.settings.n_cpus_preprocessing or -1
+        if inputs is not None:
+            merged = merge_objects(inputs, allow_non_counts)
+        else:
+            merged = merge_files(self.settings.raw_input if input_files is None else input_files, allow_non_counts)
+        self.sc_raw = DISCERNData(merged, batch_size=BATCH_SIZE)
+        self._rng: np.random.RandomState | None = None
+        self._is_logged = False
+        self._record(batch_key={str(code): name for code, name in enumerate(self._batches)})
+        self._report("merging")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What the steps recorded; stored in ``uns["DISCERN"]``."""
+        return self.sc_raw.config
+
+    def __call__(self) -> Self:
+        """Run all steps and return the recipe."""
+        settings = self.settings
+        self.filtering(settings.filtering.min_genes, settings.filtering.min_cells)
+        self.celltypes()
+        self.scaling(settings.scale)
+        self.split(
+            settings.split.split_seed,
+            settings.split.valid_cells,
+            settings.split.mmd_cells,
+            balanced_split=settings.split.balanced_split,
+            test_cells=settings.split.test_cells,
+        )
+        self.projection_pca(pcs=N_COMPONENTS)
+        self.log1p()
+        self.kernel_mmd(no_cells_mmd=N_KERNEL_CELLS)
+        self.highly_variable_genes()
+        self.mean_var_scaling()
+        return self
+
+    def filtering(self, min_genes: int, min_cells: int) -> None:
+        """Remove cells with fewer than ``min_genes`` genes, then genes in fewer than ``min_cells`` cells.
+
+        Raises:
+            DataError: Nothing is left, or nothing of one batch.
+        """
+        kept = filter_cells_and_genes(self.sc_raw.X, min_genes, min_cells)
+        require_every_batch(kept.cells, self._codes, self._batches, f"has {min_genes} genes or more")
+        self.sc_raw.obs[keys.N_GENES] = kept.genes_per_cell
+        self.sc_raw.var[keys.N_CELLS] = kept.cells_per_gene
+        self._keep(kept.cells, kept.genes)
+        self._report("filtering")
+
+    def celltypes(self) -> None:
+        """Make the first column that names cell types categorical and call it ``celltype``; without one do nothing."""
+        found = find_celltypes(self.sc_raw.obs)
+        if found is None:
+            log.info("No column of obs names cell types")
+            return
+        column, labels = found
+        self.sc_raw.obs[keys.CELLTYPE] = labels
+        log.info("%d cell types are taken from column '%s'", len(labels.categories), column)
+
+    def scaling(self, scale: ScaleConfig | Mapping[str, Any] | float | None) -> None:
+        """Normalise every cell to one library size and keep the counts in ``layers["counts"]``.
+
+        Cells without counts in the genes that are left are removed.
+
+        Args:
+            scale: The section ``scale`` or the library size itself; without library size X stays counts.
+        """
+        section = as_scale(scale)
+        self._restore_counts()
+        library_size = library_sizes(row_chunks(self.sc_raw.X))
+        if not library_size.all():
+            require_every_batch(library_size > 0, self._codes, self._batches, "has counts in the genes kept")
+            log.warning("%d cells have no counts in the genes kept; they are removed", (library_size == 0).sum())
+            self._keep(library_size > 0)
+            library_size = library_size[library_size > 0]
+        counts = self.sc_raw.X
+        self.sc_raw.obs[keys.N_COUNTS] = library_size
+        self.sc_raw.X = normalise_library_size(counts, library_size, section.LSN)
+        self.sc_raw.layers[keys.COUNTS] = counts
+        self._record(scale={} if section.LSN is None else {"LSN": section.LSN})
+        self._report("library size normalisation")
+
+    def split(
+        self,
+        split_seed: int,
+        valid_cells_ratio: float,
+        mmd_cells_ratio: float = 1.0,
+        *,
+        balanced_split: bool = True,
+        test_cells: float = 0.0,
+    ) -> None:
+        """Choose validation and test cells, mark validation cells for MMD and record the numbers.
+
+        Args:
+            split_seed: Seeds the generator, which :meth:`kernel_mmd` continues.
+            valid_cells_ratio: Ratio of validation cells; a whole number > 1 means that many.
+            mmd_cells_ratio: Ratio (or whole number > 1) of validation cells marked for MMD.
+            balanced_split: The ratios hold within each batch, else over all cells.
+            test_cells: Ratio (or whole number > 1) of test cells.
+
+        Raises:
+            ParametersError: An amount is out of range.
+            DataError: A batch would get no validation cell.
+        """
+        section = validate_section(
+            SplitConfig,
+            {
+                "split_seed": split_seed,
+                "valid_cells": valid_cells_ratio,
+                "mmd_cells": mmd_cells_ratio,
+                "balanced_split": balanced_split,
+                "test_cells": test_cells,
+            },
+            "input_ds.split",
+        )
+        obs = self.sc_raw.obs
+        self._rng = np.random.RandomState(split_seed)
+        roles = split_cells(self._rng, self._codes, self._batches, section)
+        obs[keys.SPLIT] = pd.Categorical(
+            roles, categories=[keys.TRAIN, keys.VALID, *([keys.TEST] if (roles == keys.TEST).any() else [])]
+        )
+        obs[keys.FOR_MMD] = draw_for_mmd(self._rng, section.mmd_cells, roles == keys.VALID, batch_and_celltype(obs))
+        self._record(**split_summary(roles, self._codes, self._batches), common_genes_count=self.sc_raw.n_vars)
+        self._report("splitting")
+
+    def projection_pca(self, pcs: int = 25) -> None:
+        """Record mean and standard deviation of every gene's log expression and its principal components.
+
+        The components use the 1,000 genes most dispersed (Cell Ranger's flavour) before the logarithm, as published.
+
+        Raises:
+            DataError: There are fewer cells or genes than components.
+        """
+        n_cells, n_genes = self.sc_raw.shape
+        require_enough_for(pcs, n_cells, n_genes)
+        dispersion = cell_ranger_dispersion(*mean_and_variance(self._expression(), n_genes))
+        genes = most_dispersed(dispersion, N_PCA_GENES)
+        require_enough_for(pcs, n_cells, int(genes.sum()))
+        logged = gene_moments(self._log_expression(), n_genes)
+        self.sc_raw.var[keys.MEAN_SCALING] = logged.mean
+        self.sc_raw.var[keys.VAR_SCALING] = logged.deviation
+        self.sc_raw.var[keys.PCA_GENES] = genes
+        self.sc_raw.varm[keys.PCS] = principal_components(
+            self._log_expression(), genes, logged.mean, logged.deviation, pcs
+        )
+        self._report("principal components")
+
+    def log1p(self) -> None:
+        """Replace expression by log(1 + expression); a second call does nothing."""
+        if not self._is_logged:
+            self.sc_raw.X = log1p(self.sc_raw.X)
+            self._is_logged = True
+
+    def kernel_mmd(self, neighbors_mmd: int = 50, no_cells_mmd: int = 2000) -> None:
+        """Record the squared kernel width of the MMD: distances of neighbours in the space of the components.
+
+        Args:
+            neighbors_mmd: Number of nearest neighbours, the cell itself included.
+            no_cells_mmd: The most cells used; they are drawn by the generator of :meth:`split`.
+
+        Raises:
+            DataError: The components are missing.
+        """
+        if keys.PCS not in self.sc_raw.varm:
+            raise DataError("The MMD kernel needs principal components. Call projection_pca() first.")
+        if self._rng is None:
+            self._rng = np.random.RandomState(self.settings.split.split_seed)
+        cells = self._rng.choice(self.sc_raw.n_obs, min(self.sc_raw.n_obs, no_cells_mmd), replace=False)
+        chunks = chosen_rows(self.sc_raw.X, cells)
+        var = self.sc_raw.var
+        points = coordinates(
+            chunks if self._is_logged else map(log1p, chunks),
+            self.sc_raw.varm[keys.PCS],
+            var[keys.MEAN_SCALING].to_numpy(),
+            var[keys.VAR_SCALING].to_numpy(),
+        )
+        self._record(mmd_kernel={"all": kernel_width(points, neighbors_mmd, self.n_jobs)})
+        self._report("MMD kernel")
+
+    def highly_variable_genes(self) -> None:
+        """Record highly variable genes of the log expression (Seurat's flavour) in ``var``, as published."""
+        genes = seurat_dispersion(*mean_and_variance(self._log_expression(), self.sc_raw.n_vars))
+        self.sc_raw.var["means"] = genes.mean.astype(np.float32)
+        self.sc_raw.var["dispersions"] = genes.dispersion.astype(np.float32)
+        self.sc_raw.var["dispersions_norm"] = genes.normalised.astype(np.float32)
+        self.sc_raw.var["highly_variable"] = highly_variable(genes)
+
+    def mean_var_scaling(self) -> None:
+        """Record the configured fixed scaling in ``uns["fixed_scaling"]``.
+
+        The published program also scales X, which makes it dense; here the scaling is applied where a network reads.
+        """
+        scaling = self.settings.scale.fixed_scaling
+        if scaling is not None:
+            self.sc_raw.uns[keys.FIXED_SCALING] = scaling.as_recorded()
+
+    def dump(self, job_dir: str | PathLike[str]) -> None:
+        """Write the data into an experiment folder."""
+        write_h5ad(self.sc_raw, ExperimentFolder(Path(job_dir)).processed_file)
+
+    def dump_tf_records(self, path: str | PathLike[str]) -> None:
+        """Write training and validation cells into a folder of records."""
+        write_records(self.sc_raw, Path(path))
+
+    @classmethod
+    def from_path(cls, job_dir: str | PathLike[str]) -> Self:
+        """Return the recipe of an experiment folder, from its parameters.json.
+
+        Relative paths of raw data start at the current working directory.
+
+        Raises:
+            ExperimentError: The folder has no parameters.json.
+            ParametersError: The file is invalid.
+        """
+        return cls(read_parameters(ExperimentFolder(Path(job_dir)).parameters_file))
+
+    @property
+    def _batches(self) -> list[str]:
+        return [str(name) for name in self.sc_raw.obs[keys.BATCH].cat.categories]
+
+    @property
+    def _codes(self) -> np.ndarray:
+        return self.sc_raw.obs[keys.BATCH].cat.codes.to_numpy(dtype=np.int64)
+
+    def _restore_counts(self) -> None:
+        """Make X raw counts again, so that a second normalisation starts from them."""
+        self.sc_raw.X = self.sc_raw.layers.pop(keys.COUNTS, self.sc_raw.X)
+        self._is_logged = False
+
+    def _expression(self) -> Iterator[sparse.csr_matrix]:
+        chunks = row_chunks(self.sc_raw.X)
+        return map(expm1, chunks) if self._is_logged else chunks
+
+    def _log_expression(self) -> Iterator[sparse.csr_matrix]:
+        chunks = row_chunks(self.sc_raw.X)
+        return chunks if self._is_logged else map(log1p, chunks)
+
+    def _keep(self, cells: np.ndarray, genes: np.ndarray | slice = slice(None)) -> None:
+        kept = self.sc_raw[cells, genes].copy()
+        self.sc_raw = DISCERNData(kept, self.sc_raw.batch_size, self.sc_raw.cachefile)
+
+    def _record(self, **entries: Any) -> None:
+        self.sc_raw.config = {**self.sc_raw.config, **entries}
+
+    def _report(self, step: str) -> None:
+        log.info("After %s: %d cells, %d genes", step, *self.sc_raw.shape)
