@@ -28,7 +28,8 @@ def mmdpp_penalty(
 
     With p the prior draws and q̂ = mean + ε · exp(log_std) the 8 draws of each cell, it is the sum of: mean k(p, p)
     over different rows; −2 · mean k(p, q̂); mean k(q̂, q̂) over draws of different cells; and mean k over different
-    draws of one cell, divided by ``total_number_cells``. A minibatch of one cell has no pairs: those means are 0.
+    draws of one cell, divided by ``total_number_cells``. A minibatch of one cell, which has no pairs of cells, is
+    paired with itself.
 
     Args:
         sample_qz: Latent means, (n_cells, latent_dim).
@@ -46,19 +47,27 @@ def mmdpp_penalty(
     offsets = ops.cast(epsilon, "float32") * ops.repeat(ops.exp(log_std), N_DRAWS, axis=0)
     draws = ops.repeat(mean, N_DRAWS, axis=0) + offsets
 
-    n = ops.cast(n_cells, "float32")
-    n_pairs = ops.maximum(n * (n - 1.0), 1.0)
-    at_zero = float(len(KERNEL_SCALES))  # the kernel of a point with itself
-    prior_prior = n * (n * _mean_kernel_within(prior, latent_dim) - at_zero) / n_pairs
-    prior_draws = ops.mean(_kernel(_squared_distances(prior, draws), latent_dim))
-
     # The offsets alone give the distances within a cell without the rounding that its mean would add.
     grouped = ops.reshape(offsets, (-1, N_DRAWS, latent_dim))
-    within = ops.mean(_kernel(_squared_distances(grouped, grouped), latent_dim))
-    # mean over all pairs of draws = (pairs of different cells + n · pairs within a cell) / n², each per 8 · 8 draws
-    between = n * (n * _mean_kernel_within(draws, latent_dim) - within) / n_pairs
-    same_cell = (N_DRAWS * within - at_zero) / (N_DRAWS - 1)
+    within = _mean(_kernel(_squared_distances(grouped, grouped), latent_dim))
+    at_zero = float(len(KERNEL_SCALES))  # the kernel of a point with itself
+    others = ops.maximum(ops.cast(n_cells, "float32") - 1.0, 1.0)
+
+    prior_prior = _without_own(_mean_kernel_within(prior, latent_dim), at_zero, others)
+    prior_draws = _mean(_kernel(_squared_distances(prior, draws), latent_dim))
+    between = _without_own(_mean_kernel_within(draws, latent_dim), within, others)
+    same_cell = _without_own(within, at_zero, N_DRAWS - 1.0)
     return prior_prior - 2.0 * prior_draws + between + same_cell / total_number_cells
+
+
+def _without_own(mean_of_all: Any, mean_of_own: Any, others: Any) -> Any:
+    """Return the mean over pairs of different items from that over all pairs and that over pairs within an item."""
+    return mean_of_all + (mean_of_all - mean_of_own) / others
+
+
+def _mean(values: Any) -> Any:
+    # Row means first: one sum over millions of values drifts by 1e-6 under XLA on a CPU.
+    return ops.mean(ops.mean(values, axis=-1))
 
 
 def _squared_distances(a: Any, b: Any) -> Any:
@@ -97,8 +106,7 @@ def _mean_kernel_within(points: Any, latent_dim: int) -> Any:
             pull = ops.sum(slope, axis=-1, keepdims=True) * points - ops.matmul(slope, points)
             return (args[0] if upstream is None else upstream) * pull * (4.0 / ops.square(n))
 
-        # Row means first: one sum over millions of values drifts by 1e-6 under XLA on a CPU.
-        return ops.mean(ops.mean(_kernel(distances, latent_dim), axis=-1)), gradient
+        return _mean(_kernel(distances, latent_dim)), gradient
 
     return mean_kernel(points)
 
