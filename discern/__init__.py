@@ -14,7 +14,7 @@ except PackageNotFoundError:  # a source tree that was never installed
 
 _PUBLIC = {"DISCERN": "discern.estimator", "WAERecipe": "discern.preprocessing.recipe"}
 
-__all__ = ["DISCERN", "WAERecipe", "__version__"]  # noqa: F822 - resolved by __getattr__
+__all__ = ["DISCERN", "WAERecipe", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,8 @@ class DISCERN:
         self.family: ModelFamily | None = None
         self.wae_model: keras.Model | None = None
         self.start_step = 0
+        self._optimizer: keras.Optimizer | None = None
+        self._scale: float = self.config.model.reconstruction_weight
 
     @classmethod
     def from_json(cls, jsondata: Mapping[str, Any]) -> "DISCERN":
@@ -59,7 +61,9 @@ class DISCERN:
         """
         for section in ("model", "training"):
             if section not in jsondata:
-                raise MissingParameterError(f"The parameters have no section '{section}'. Found: {', '.join(jsondata)}.")
+                raise MissingParameterError(
+                    f"The parameters have no section '{section}'. Found: {', '.join(jsondata)}."
+                )
         return cls(**jsondata)
 
     @property
@@ -127,6 +131,7 @@ class DISCERN:
             optimizer: A Keras optimizer.
             scale: Weight of the reconstruction term.
         """
+        self._optimizer, self._scale = optimizer, scale
         self._family.compile(optimizer, self.config.training.XLA, reconstruction_weight=scale)
 
     def restore_model(self, directory: Path) -> None:
@@ -159,10 +164,9 @@ class DISCERN:
         family = self._family
         self._describe(inputdata)
         check_genes(family, inputdata)
-        if not family.model.compiled or not hasattr(family.model, "objective"):
-            self.compile(self.get_optimizer(), family.config.reconstruction_weight)
-        else:
-            family.refresh_objective()
+        # compiled here in any case: only the data know the value of a zero count
+        optimizer = self._optimizer or self.get_optimizer()
+        self.compile(optimizer, self._scale)
         epochs = range(self.start_step, max_steps)
         history = fit(
             family,

@@ -36,6 +36,11 @@ class ExperimentFolder:
         return self.processed_data / "concatenated_data.h5ad"
 
     @property
+    def original_data(self) -> Path:
+        """Copies of the raw inputs, when asked for."""
+        return self.path / "original_data"
+
+    @property
     def tfrecords(self) -> Path:
         """Folder of the training records."""
         return self.path / "TF_records"
@@ -64,11 +69,6 @@ class ExperimentFolder:
     def last_state(self) -> Path:
         """Weights, optimizer and counters after the last epoch; what training continues from."""
         return self.job / "last_state.hdf5"
-
-    @property
-    def model_description(self) -> Path:
-        """Which family the weights belong to, its configuration, genes and batches."""
-        return self.job / "model.json"
 
     @property
     def history(self) -> Path:

@@ -47,7 +47,7 @@ class ProjectionWriter:
         if "X" in self._file:
             del self._file["X"]
         empty = sparse.csr_matrix((0, self._shape[1]), dtype=np.float32)
-        write_elem(self._file, "X", empty, dataset_kwargs={"maxshape": (None,), "chunks": (65536,), **_COMPRESSION})
+        write_elem(self._file, "X", empty, dataset_kwargs={"chunks": (65536,), **_COMPRESSION})
         return self
 
     def __exit__(

@@ -150,7 +150,10 @@ def minibatches(source: CellSource, transform: InputTransform, batch_size: int) 
         transform: What the family reads.
         batch_size: Cells per minibatch.
     """
-    return _dense(source.sparse_minibatches(batch_size, None, drop_remainder=False), source, transform)
+    cells = source.sparse_minibatches(batch_size, None, drop_remainder=False)
+    return _dense(cells, source, transform).apply(
+        tf.data.experimental.assert_cardinality(-(-source.n_cells // batch_size))
+    )
 
 
 def training_minibatches(

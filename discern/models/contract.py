@@ -96,9 +96,6 @@ class ModelFamily(ABC):
     def compile(self, optimizer: keras.Optimizer, jit_compile: bool) -> None:
         """Make the model ready for ``fit``."""
 
-    def refresh_objective(self) -> None:
-        """Take up a changed :attr:`data` in a compiled model; families without data in their objective do nothing."""
-
     def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
         """Return the variables whose axis 0 is the batch; they grow when batches are added."""
         return ()

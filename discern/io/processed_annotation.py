@@ -1,0 +1,57 @@
+"""What training needs of the processed file without its cells' expression."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import pandas as pd
+from anndata.io import read_elem
+
+from discern.errors import ExperimentError
+from discern.io.processed_config import plain
+from discern.io.transform import InputTransform
+from discern.keys import BATCH, DISCERN, FIXED_SCALING
+
+
+@dataclass(frozen=True)
+class ProcessedAnnotation:
+    """Genes, batches and transform of processed data.
+
+    Attributes:
+        genes: Gene names.
+        batches: Batch names in the order of the label columns.
+        transform: From counts to what a DISCERN network reads.
+    """
+
+    genes: list[str]
+    batches: list[str]
+    transform: InputTransform
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return len(self.genes)
+
+
+def read_annotation(path: Path) -> ProcessedAnnotation:
+    """Read var, the batches and the recorded preprocessing; the matrices stay on disk.
+
+    Raises:
+        ExperimentError: The file is absent, damaged or no processed data.
+    """
+    if not path.is_file():
+        raise ExperimentError(f"{path} does not exist. Run `discern process` first.")
+    try:
+        with h5py.File(path, "r") as file:
+            var: pd.DataFrame = read_elem(file["var"])
+            batches = read_elem(file["obs"][BATCH]).categories
+            uns = {DISCERN: plain(read_elem(file["uns"][DISCERN]))}
+            if FIXED_SCALING in file["uns"]:
+                uns[FIXED_SCALING] = plain(read_elem(file["uns"][FIXED_SCALING]))
+    except (OSError, KeyError, AttributeError) as error:
+        raise ExperimentError(
+            f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
+        ) from error
+    return ProcessedAnnotation(
+        list(var.index), [str(name) for name in batches], InputTransform.scaled_log_expression(var, uns)
+    )

@@ -1,0 +1,1 @@
+"""What the commands do, as plain functions without a command line."""

@@ -1,0 +1,58 @@
+"""One experiment on its way through the commands."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from discern.config.experiment import ExperimentConfig
+from discern.config.loading import load_experiments
+from discern.io.experiment_folder import ExperimentFolder
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment of a parameters file; can be sent to another process.
+
+    Attributes:
+        name: Its name.
+        folder: Its folder.
+        config: The validated configuration.
+        content: The experiment as it stands in the file.
+        parameters_file: The file it was read from.
+    """
+
+    name: str
+    folder: ExperimentFolder
+    config: ExperimentConfig
+    content: dict[str, Any]
+    parameters_file: Path
+
+    def input_paths(self) -> dict[Path, str | None]:
+        """Return the raw inputs with their batch columns.
+
+        A relative path is looked up from the current folder, then from the folder of the parameters file.
+        """
+        raw = self.config.input_ds.raw_input
+        named = raw if isinstance(raw, dict) else dict.fromkeys(raw)
+        return {self._find(Path(path)): column for path, column in named.items()}
+
+    def _find(self, path: Path) -> Path:
+        beside_parameters = self.parameters_file.resolve().parent / path
+        return beside_parameters if not path.exists() and beside_parameters.exists() else path
+
+
+def read_experiments(parameters_file: Path) -> list[Experiment]:
+    """Return all experiments of a parameters file.
+
+    Raises:
+        ParametersError: The file is invalid.
+    """
+    return [
+        Experiment(one.name, ExperimentFolder(one.folder), one.config, one.content, parameters_file)
+        for one in load_experiments(parameters_file)
+    ]
+
+
+def experiment_of_folder(exp_folder: Path) -> Experiment:
+    """Return the experiment whose folder holds its own parameters.json."""
+    return read_experiments(ExperimentFolder(Path(exp_folder)).parameters_file)[0]

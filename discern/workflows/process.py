@@ -1,0 +1,105 @@
+"""``process``: raw inputs → processed data and training records of one experiment."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from discern.errors import ExperimentError, ParametersError
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.naming import input_names
+from discern.io.whole_files import replacing_folder, write_json
+from discern.preprocessing.recipe import WAERecipe
+from discern.workflows.experiment import Experiment
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProcessResult:
+    """What preprocessing left.
+
+    Attributes:
+        n_cells: Cells kept.
+        n_genes: Genes kept.
+        batches: Cells per batch.
+    """
+
+    n_cells: int
+    n_genes: int
+    batches: dict[str, int]
+
+
+def process(
+    experiment: Experiment,
+    *,
+    force: bool = False,
+    copy_original: bool = False,
+    with_tfrecords: bool = True,
+    allow_non_counts: bool = False,
+    n_jobs: int | None = None,
+) -> ProcessResult:
+    """Preprocess one experiment and write its folder.
+
+    Args:
+        experiment: The experiment.
+        force: Replace earlier processed data; they stay as they are until the new ones are whole.
+        copy_original: Also copy the raw inputs into the experiment folder.
+        with_tfrecords: Write training records.
+        allow_non_counts: Accept values that are not whole numbers.
+        n_jobs: CPUs to use; as configured when None.
+
+    Raises:
+        ExperimentError: There are processed data and ``force`` is not given.
+        DataError: The inputs cannot be used.
+    """
+    folder = experiment.folder
+    if folder.processed_file.exists() and not force:
+        raise ExperimentError(f"{folder.processed_data} already holds processed data. Give --force to replace them.")
+    inputs = experiment.input_paths()
+    if not inputs:
+        raise ParametersError(f"experiments.{experiment.name}.input_ds.raw_input names no file; nothing to process.")
+    recipe = WAERecipe(
+        experiment.config.input_ds,
+        input_files=inputs,
+        n_jobs=experiment.config.input_ds.n_cpus_preprocessing if n_jobs is None else n_jobs,
+        allow_non_counts=allow_non_counts,
+    )
+    recipe()
+    if copy_original:
+        _copy_inputs(list(inputs), folder)
+    write_parameters(experiment)
+    recipe.dump(folder.path)
+    if with_tfrecords:
+        recipe.dump_tf_records(folder.tfrecords)
+    elif folder.tfrecords.exists():
+        shutil.rmtree(folder.tfrecords)  # they belong to the data that was just replaced
+    data = recipe.sc_raw
+    counts = data.obs["batch"].value_counts()
+    batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
+    _LOGGER.info("%s: %d cells, %d genes, %d batches written", experiment.name, data.n_obs, data.n_vars, len(batches))
+    return ProcessResult(data.n_obs, data.n_vars, batches)
+
+
+def write_parameters(experiment: Experiment) -> None:
+    """Write the experiment's own parameters.json, and copy its search file when it names one."""
+    write_json(experiment.folder.parameters_file, experiment.content)
+    search = experiment.config.hyperparameter_search
+    if search is None:
+        return
+    source = Path(search)
+    if not source.is_file():
+        source = experiment.parameters_file.resolve().parent / search
+    if not source.is_file():
+        raise ParametersError(f"experiments.{experiment.name}.hyperparameter_search: {search} does not exist.")
+    if source.resolve() != experiment.folder.hyperparameter_file.resolve():
+        shutil.copyfile(source, experiment.folder.hyperparameter_file)
+
+
+def _copy_inputs(paths: list[Path], folder: ExperimentFolder) -> None:
+    with replacing_folder(folder.original_data) as temporary:
+        for name, path in zip(input_names(paths), paths, strict=True):
+            if path.is_dir():
+                shutil.copytree(path, temporary / name)
+            else:
+                shutil.copyfile(path, temporary / (name + "".join(path.suffixes)))

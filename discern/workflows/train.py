@@ -1,0 +1,142 @@
+"""``train``: fit one experiment from its records, taking up earlier training."""
+
+import logging
+from dataclasses import dataclass
+
+import keras
+
+from discern.errors import ExperimentError
+from discern.io.data import DISCERNData
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
+from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.tfdata import CellSource, MemorySource, RecordSource
+from discern.keys import TRAIN, VALID
+from discern.models.catalog import FAMILIES
+from discern.models.contract import DataDescription, ModelFamily
+from discern.optimizers.build import build_optimizer
+from discern.training.callbacks import create_callbacks
+from discern.training.checkpoint_callback import SaveCheckpoints
+from discern.training.checkpoints import Checkpoint, load_state, load_weights, read_description
+from discern.training.config import TrainingConfig
+from discern.training.devices import set_gpu_and_threads
+from discern.training.early_stopping import DelayedEarlyStopping
+from discern.training.fit import fit
+from discern.training.progress_line import ProgressLine
+from discern.workflows.experiment import Experiment
+
+_LOGGER = logging.getLogger(__name__)
+_UMAP_CELLS = 5000
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How training ended.
+
+    Attributes:
+        epochs: Epochs trained in all.
+        best: Best monitored value.
+        finished: Nothing was left to do.
+    """
+
+    epochs: int
+    best: float | None
+    finished: bool
+
+
+def train(experiment: Experiment, *, gpus: list[int] | None = None) -> TrainResult:
+    """Train one experiment until ``max_steps`` or early stopping.
+
+    Args:
+        experiment: A processed experiment.
+        gpus: GPUs to use in place of the configured ones.
+
+    Raises:
+        ExperimentError: The experiment was not processed, or its job belongs to another model.
+        DivergenceError: A term of the loss is not finite.
+    """
+    config, folder = experiment.config.training, experiment.folder
+    set_gpu_and_threads(config.parallel_pc, config.GPU if gpus is None else gpus)
+    annotation = read_annotation(folder.processed_file)
+    train_cells, valid_cells = _sources(folder, annotation)
+    description = DataDescription(
+        annotation.n_genes, tuple(annotation.batches), train_cells.n_cells, annotation.transform
+    )
+    model_config = experiment.config.model
+    family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
+    family.compile(_optimizer(config), config.XLA)
+    resumed = _take_up(folder, family)
+    if resumed.early_stopping.get("stopped") or resumed.epoch >= config.max_steps:
+        _LOGGER.info("%s is trained: %d epochs. Nothing to do.", experiment.name, resumed.epoch)
+        return TrainResult(resumed.epoch, resumed.monitored, finished=True)
+    callbacks = _callbacks(experiment, family, resumed)
+    history = fit(
+        family,
+        train_cells,
+        valid_cells,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        epochs=range(resumed.epoch, config.max_steps),
+        callbacks=callbacks,
+    )
+    best = read_description(folder.best_model)[3] if folder.best_model.is_file() else resumed
+    epochs = resumed.epoch + len(history.epoch)
+    _LOGGER.info("%s: %d epochs, best %s in epoch %d", experiment.name, epochs, _monitor(config), best.epoch)
+    return TrainResult(epochs, best.monitored, finished=False)
+
+
+def _sources(folder: ExperimentFolder, annotation: ProcessedAnnotation) -> tuple[CellSource, CellSource]:
+    """Return the cells to train and to validate on: from records, or from memory when there are none."""
+    if not folder.tfrecords.exists():
+        _LOGGER.info("No training records in %s; training from memory.", folder.tfrecords)
+        data = DISCERNData.from_folder(folder.path, batch_size=1)
+        sources = [MemorySource(data, data.batches, data.cells_of(split)) for split in (TRAIN, VALID)]
+        return sources[0], sources[1]
+    train_cells, valid_cells = (RecordSource(folder.tfrecords, split) for split in (TRAINING, VALIDATION))
+    train_cells.schema.check(annotation.genes, annotation.batches)
+    for split, source in ((TRAINING, train_cells), (VALIDATION, valid_cells)):
+        if source.n_cells == 0:
+            raise ExperimentError(f"{folder.tfrecords} holds no {split} cells. Run `discern process --force`.")
+    return train_cells, valid_cells
+
+
+def _take_up(folder: ExperimentFolder, family: ModelFamily) -> Checkpoint:
+    if not folder.last_state.exists():
+        return Checkpoint()
+    name, config, data, checkpoint = read_description(folder.last_state)
+    mine = family.data
+    if (name, data.n_genes, data.batches) != (family.name, mine.n_genes, mine.batches) or config != family.config:
+        raise ExperimentError(
+            f"{folder.last_state} belongs to another model, other genes or other batches than the parameters describe. "
+            f"Restore the parameters it was trained with, or remove {folder.job} to start anew."
+        )
+    load_weights(folder.last_state, family.model)
+    load_state(folder.last_state, family.model)
+    _LOGGER.info("Going on after epoch %d", checkpoint.epoch)
+    return checkpoint
+
+
+def _optimizer(config: TrainingConfig) -> keras.Optimizer:
+    settings = config.optimizer
+    return build_optimizer(
+        settings.algorithm, settings.learning_rate, settings.arguments, settings.learning_decay, settings.Lookahead
+    )
+
+
+def _monitor(config: TrainingConfig) -> str:
+    return config.early_stopping.monitor if config.early_stopping else "val_loss"
+
+
+def _callbacks(experiment: Experiment, family: ModelFamily, resumed: Checkpoint) -> list[keras.callbacks.Callback]:
+    config, folder = experiment.config.training, experiment.folder
+    limits = None if config.early_stopping is None else config.early_stopping.model_dump()
+    shown = DISCERNData.from_folder(folder.path, config.batch_size) if config.umap_every else None
+    callbacks = create_callbacks(
+        limits, folder.path, shown, _UMAP_CELLS, freq_of_viz=config.umap_every or 1, tensorboard=config.tensorboard
+    )
+    stopping = next((one for one in callbacks if isinstance(one, DelayedEarlyStopping)), None)
+    if stopping is not None:
+        stopping.resume(resumed.early_stopping)
+    larger_is_better = config.early_stopping is not None and config.early_stopping.mode == "max"
+    checkpoints = SaveCheckpoints(folder, family, _monitor(config), larger_is_better, stopping, resumed)
+    return [*callbacks, checkpoints, ProgressLine(resumed.epoch, config.max_steps)]
