@@ -62,7 +62,7 @@ def process(
     recipe = WAERecipe(
         experiment.config.input_ds,
         input_files=inputs,
-        n_jobs=experiment.config.input_ds.n_cpus_preprocessing if n_jobs is None else n_jobs,
+        n_jobs=-1 if n_jobs is None else n_jobs,
         allow_non_counts=allow_non_counts,
     )
     recipe()

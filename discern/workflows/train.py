@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
@@ -44,12 +45,13 @@ class TrainResult:
     finished: bool
 
 
-def train(experiment: Experiment, *, gpus: list[int] | None = None) -> TrainResult:
+def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: Path | None = None) -> TrainResult:
     """Train one experiment until ``max_steps`` or early stopping.
 
     Args:
         experiment: A processed experiment.
         gpus: GPUs to use in place of the configured ones.
+        tfrecords: Folder of training records in place of the experiment's own.
 
     Raises:
         ExperimentError: The experiment was not processed, or its job belongs to another model.
@@ -58,7 +60,7 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None) -> TrainResu
     config, folder = experiment.config.training, experiment.folder
     set_gpu_and_threads(config.parallel_pc, config.GPU if gpus is None else gpus)
     annotation = read_annotation(folder.processed_file)
-    train_cells, valid_cells = _sources(folder, annotation)
+    train_cells, valid_cells = _sources(folder, tfrecords or folder.tfrecords, annotation)
     description = DataDescription(
         annotation.n_genes, tuple(annotation.batches), train_cells.n_cells, annotation.transform
     )
@@ -85,18 +87,20 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None) -> TrainResu
     return TrainResult(epochs, best.monitored, finished=False)
 
 
-def _sources(folder: ExperimentFolder, annotation: ProcessedAnnotation) -> tuple[CellSource, CellSource]:
+def _sources(
+    folder: ExperimentFolder, records: Path, annotation: ProcessedAnnotation
+) -> tuple[CellSource, CellSource]:
     """Return the cells to train and to validate on: from records, or from memory when there are none."""
-    if not folder.tfrecords.exists():
-        _LOGGER.info("No training records in %s; training from memory.", folder.tfrecords)
+    if not records.exists():
+        _LOGGER.info("No training records in %s; training from memory.", records)
         data = DISCERNData.from_folder(folder.path, batch_size=1)
         sources = [MemorySource(data, data.batches, data.cells_of(split)) for split in (TRAIN, VALID)]
         return sources[0], sources[1]
-    train_cells, valid_cells = (RecordSource(folder.tfrecords, split) for split in (TRAINING, VALIDATION))
+    train_cells, valid_cells = (RecordSource(records, split) for split in (TRAINING, VALIDATION))
     train_cells.schema.check(annotation.genes, annotation.batches)
     for split, source in ((TRAINING, train_cells), (VALIDATION, valid_cells)):
         if source.n_cells == 0:
-            raise ExperimentError(f"{folder.tfrecords} holds no {split} cells. Run `discern process --force`.")
+            raise ExperimentError(f"{records} holds no {split} cells. Run `discern process --force`.")
     return train_cells, valid_cells
 
 

@@ -1,0 +1,71 @@
+"""``discern``: the group of commands, and how every error ends."""
+
+import logging
+import sys
+import traceback
+
+import click
+
+from discern import __version__
+from discern.cli.demo import demo
+from discern.cli.doctor import doctor
+from discern.cli.onlinetraining import onlinetraining
+from discern.cli.process import process
+from discern.cli.project import project
+from discern.cli.schema import schema
+from discern.cli.session import Session, global_options
+from discern.cli.train import train
+from discern.cli.validate import validate
+from discern.errors import DiscernError
+
+_EXIT_INTERRUPTED = 130
+
+
+class _Commands(click.Group):
+    """Knows the published spelling of a verb."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, {"preprocess": "process"}.get(cmd_name, cmd_name))
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, prog_name="discern")
+@global_options
+def cli() -> None:
+    """Reconstruct single-cell expression: decode every cell as if it had been sequenced in the best batch.
+
+    A usual run: discern process parameters.json, discern train parameters.json, discern project parameters.json
+    --metadata batch:BEST. No data at hand? discern demo.
+    """
+
+
+for _command in (process, train, project, onlinetraining, validate, schema, demo, doctor):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line; known errors print their message only."""
+    session = Session()
+    try:
+        cli(obj=session)
+    except DiscernError as error:
+        _tell(error, session)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        sys.exit(_EXIT_INTERRUPTED)
+
+
+def _tell(error: DiscernError, session: Session) -> None:
+    logging.getLogger(__name__).debug("%s", traceback.format_exc())
+    if session.debug:
+        traceback.print_exc()
+    else:
+        click.secho(f"Error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)

@@ -1,0 +1,18 @@
+"""``discern onlinetraining``."""
+
+from pathlib import Path
+
+import click
+
+from discern.cli.session import PARAMETERS, Session, exit_with, global_options, run_mode
+
+
+@click.command()
+@PARAMETERS
+@click.option("--filename", required=True, type=click.Path(path_type=Path), help="Raw cells of new batches.")
+@click.option("--freeze", is_flag=True, help="Train only what the new batches add.")
+@global_options
+@click.pass_obj
+def onlinetraining(session: Session, params: Path, filename: Path, freeze: bool) -> None:
+    """Add the batches of a file to every trained experiment in PARAMS and go on training."""
+    exit_with(run_mode(session, params, "onlinetraining", online=True, filename=filename, freeze=freeze))

@@ -1,0 +1,97 @@
+"""What all commands share: global options, logging, the list of experiments and the exit code."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from discern.cli.logs import LOG_FILE, set_up_logging, start_process
+from discern.cli.quiet_tensorflow import import_tensorflow
+
+if TYPE_CHECKING:
+    from discern.workflows.experiment import Experiment
+    from discern.workflows.side_by_side import Outcome
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+PARAMETERS = click.argument("params", type=click.Path(path_type=Path), metavar="PARAMS")
+
+
+@dataclass
+class Session:
+    """Global options, from before and after the verb."""
+
+    verbose: int = 0
+    quiet: bool = False
+    debug: bool = False
+
+    @property
+    def verbosity(self) -> int:
+        """-1 for warnings only, 0 for progress, more for details."""
+        return -1 if self.quiet else self.verbose
+
+
+def global_options(command: Command) -> Command:
+    """Add the global options to a command or to the group; both places count."""
+
+    def remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        session = context.ensure_object(Session)
+        name = str(parameter.name)
+        if value:
+            setattr(session, name, getattr(session, name) + value if name == "verbose" else value)
+
+    shared: dict[str, Any] = {"expose_value": False, "callback": remember}
+    for option in (
+        click.option("--debug", is_flag=True, help="First experiment only, in this process; show tracebacks.", **shared),
+        click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.", **shared),
+        click.option("-v", "--verbose", count=True, help="More details; twice: of the libraries too.", **shared),
+    ):
+        command = option(command)
+    return command
+
+
+def run_mode(session: Session, params: Path, mode: str, *, online: bool = False, **arguments: Any) -> "list[Outcome]":
+    """Run one mode for every experiment of a parameters file.
+
+    Args:
+        session: Global options.
+        params: The parameters file.
+        mode: What to run.
+        online: Use the runner of online training.
+        **arguments: Arguments of the mode.
+    """
+    experiments = open_experiments(session, params)
+    with_tensorflow = mode != "process"
+    if with_tensorflow:
+        import_tensorflow(session.verbosity)
+    from discern.workflows.runner import DISCERNRunner, OnlineDISCERNRunner
+
+    runner = (OnlineDISCERNRunner if online else DISCERNRunner)(debug=session.debug)
+    runner.start_process = start_process(session.verbosity, log_file(experiments), with_tensorflow)
+    return runner(mode, experiments, **arguments)
+
+
+def open_experiments(session: Session, params: Path) -> "list[Experiment]":
+    """Read the parameters and start logging beside the experiments."""
+    set_up_logging(session.verbosity)
+    from discern.workflows.experiment import read_experiments
+
+    experiments = read_experiments(params)
+    set_up_logging(session.verbosity, log_file(experiments))
+    return experiments
+
+
+def log_file(experiments: "Sequence[Experiment]") -> Path:
+    """Return the log file of the folder that holds the experiments."""
+    return experiments[0].folder.path.parent / LOG_FILE
+
+
+def exit_with(outcomes: "Sequence[Outcome]") -> None:
+    """End with the code of the first experiment that failed."""
+    failed = [outcome for outcome in outcomes if outcome.exit_code]
+    if failed:
+        if len(outcomes) > 1:
+            click.echo(f"{len(failed)} of {len(outcomes)} experiments failed: {', '.join(o.name for o in failed)}", err=True)
+        raise SystemExit(failed[0].exit_code)

@@ -1,0 +1,1 @@
+"""Measuring reconstructions against the truth and against honest baselines."""

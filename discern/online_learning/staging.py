@@ -1,0 +1,68 @@
+"""Several files and folders of an experiment change together, or none of them does."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from discern.io.experiment_folder import ExperimentFolder
+
+Move = tuple[Path, Path]
+
+
+@contextmanager
+def staged_experiment(folder: ExperimentFolder) -> Iterator[ExperimentFolder]:
+    """Give an empty experiment folder; when the block succeeds what it holds takes its place in ``folder``.
+
+    A ``job`` that is replaced becomes ``backup``. When the block raises, ``folder`` is as it was.
+
+    Args:
+        folder: The experiment that changes.
+    """
+    temporary = folder.path / f".onlinetraining.{os.getpid()}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    staging, outdated = ExperimentFolder(temporary / "new"), ExperimentFolder(temporary / "old")
+    staging.path.mkdir(parents=True)
+    try:
+        yield staging
+        move_all(_moves(folder, staging, outdated))
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def move_all(moves: list[Move]) -> None:
+    """Rename all; when one fails those before it are undone.
+
+    Args:
+        moves: (from, to) in the order of renaming, within one file system.
+    """
+    done: list[Move] = []
+    try:
+        for source, target in moves:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+            done.append((source, target))
+    except BaseException:
+        for source, target in reversed(done):
+            target.rename(source)
+        raise
+
+
+def _moves(folder: ExperimentFolder, staging: ExperimentFolder, outdated: ExperimentFolder) -> list[Move]:
+    moves: list[Move] = []
+    if staging.job.exists() and folder.job.exists():
+        if folder.backup.exists():
+            moves.append((folder.backup, outdated.backup))
+        moves.append((folder.job, folder.backup))
+    for new, current, old in (
+        (staging.processed_file, folder.processed_file, outdated.processed_file),
+        (staging.tfrecords, folder.tfrecords, outdated.tfrecords),
+        (staging.parameters_file, folder.parameters_file, outdated.parameters_file),
+        (staging.job, folder.job, outdated.job),
+    ):
+        if new.exists():
+            if current.exists() and (current, folder.backup) not in moves:
+                moves.append((current, old))
+            moves.append((new, current))
+    return moves

@@ -1,0 +1,122 @@
+"""Several experiments at once: one process each, so that one failure or crash leaves the others running."""
+
+import glob
+import logging
+import multiprocessing
+import os
+import queue
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from discern.errors import DiscernError
+from discern.workflows.experiment import Experiment
+
+_LOGGER = logging.getLogger(__name__)
+
+Work = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one experiment ended.
+
+    Attributes:
+        name: The experiment.
+        result: What the work returned; None when it failed.
+        fault: The message when it failed.
+        exit_code: 0 when it succeeded.
+    """
+
+    name: str
+    result: Any = None
+    fault: str = ""
+    exit_code: int = 0
+
+
+def run_each(
+    work: Work,
+    experiments: Sequence[Experiment],
+    arguments: Mapping[str, Any],
+    slots: Sequence[Mapping[str, Any]],
+    start_process: Callable[[], None] | None = None,
+) -> list[Outcome]:
+    """Run ``work(experiment, **arguments, **slot)`` for every experiment, as many at once as there are slots.
+
+    Args:
+        work: A function of a module.
+        experiments: What to work on.
+        arguments: The same for all.
+        slots: What is shared out: a share of the CPUs, or a GPU; an experiment holds one while it runs.
+        start_process: Called first in every process, e.g. to set up logging there.
+
+    Returns:
+        One outcome per experiment, in their order.
+    """
+    free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    for slot in slots:
+        free.put(slot)
+
+    def run(experiment: Experiment) -> Outcome:
+        slot = free.get()
+        try:
+            return _in_process(work, experiment, {**arguments, **slot}, start_process)
+        finally:
+            free.put(slot)
+
+    with ThreadPoolExecutor(max_workers=len(slots)) as pool:
+        outcomes = list(pool.map(run, experiments))
+    for outcome in outcomes:
+        if outcome.exit_code:
+            _LOGGER.error("%s failed: %s", outcome.name, outcome.fault)
+    return outcomes
+
+
+def visible_gpus() -> list[int]:
+    """Return the indices of the NVIDIA GPUs of this machine that this process may use, without starting any."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return list(range(len([one for one in allowed.split(",") if one.strip() not in {"", "-1"}])))
+    return list(range(len(glob.glob("/dev/nvidia[0-9]*"))))
+
+
+def _in_process(
+    work: Work, experiment: Experiment, arguments: Mapping[str, Any], start_process: Callable[[], None] | None
+) -> Outcome:
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_work_and_tell, args=(sender, work, experiment, dict(arguments), start_process), name=experiment.name
+    )
+    process.start()
+    sender.close()
+    try:
+        outcome: Outcome = receiver.recv()
+    except EOFError:
+        process.join()
+        return Outcome(experiment.name, fault=f"the process ended with exit code {process.exitcode}", exit_code=1)
+    process.join()
+    return outcome
+
+
+def _work_and_tell(
+    sender: Connection,
+    work: Work,
+    experiment: Experiment,
+    arguments: dict[str, Any],
+    start_process: Callable[[], None] | None,
+) -> None:
+    if start_process is not None:
+        start_process()
+    try:
+        outcome = Outcome(experiment.name, result=work(experiment, **arguments))
+    except DiscernError as error:
+        _LOGGER.debug("%s", traceback.format_exc())
+        outcome = Outcome(experiment.name, fault=str(error), exit_code=error.exit_code)
+    except Exception:  # noqa: BLE001 - the process ends here; the parent gets the whole traceback
+        outcome = Outcome(experiment.name, fault=traceback.format_exc(), exit_code=1)
+    sender.send(outcome)
+    sender.close()

@@ -1,0 +1,137 @@
+"""``validate``: would this experiment run, what would it keep, what would it cost?"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+from anndata import AnnData
+from scipy import sparse
+
+from discern.config.experiment import ExperimentConfig
+from discern.errors import DataError, DiscernError
+from discern.io.input_checks import check_counts
+from discern.io.merging import merge_data_sets
+from discern.io.naming import input_names
+from discern.io.reading import read_raw_input
+from discern.keys import BATCH
+from discern.preprocessing.filtering import filter_cells_and_genes
+from discern.preprocessing.principal_components import require_enough_for
+from discern.preprocessing.recipe import N_COMPONENTS
+from discern.preprocessing.splitting import split_cells
+from discern.progress import duration
+from discern.workflows.experiment import Experiment
+
+_IMPORTED_BYTES = 150e6  # what the interpreter and its libraries take before any data
+_BYTES_PER_ENTRY = 32  # counts, expression and the copies of one step, measured
+_EPOCHS_SHOWN = 50
+_FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward
+_KERNEL_SECONDS_PER_MINIBATCH = 0.02
+
+
+@dataclass
+class ValidationReport:
+    """What was found.
+
+    Attributes:
+        lines: Findings, in order.
+        faults: What must be mended before `process` can run.
+        exit_code: 0 without faults.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+    def fault(self, error: DiscernError) -> None:
+        """Add what was wrong."""
+        self.faults.append(str(error))
+        self.exit_code = self.exit_code or error.exit_code
+
+
+def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> ValidationReport:
+    """Read and check all inputs; nothing is written.
+
+    Args:
+        experiment: The experiment.
+        allow_non_counts: Accept values that are not whole numbers.
+    """
+    report = ValidationReport()
+    inputs = experiment.input_paths()
+    if not inputs:
+        report.fault(DataError("input_ds.raw_input names no file."))
+        return report
+    read: dict[str, AnnData] = {}
+    columns: dict[str, str | None] = {}
+    for name, (path, column) in zip(input_names(list(inputs)), inputs.items(), strict=True):
+        try:
+            adata = read_raw_input(path)
+            report.lines.append(f"{path}: {adata.n_obs} cells, {adata.n_vars} genes, named '{name}'")
+            check_counts(adata, name, allow_non_counts)
+            read[name], columns[name] = adata, column
+        except DiscernError as error:
+            report.fault(error)
+    if report.faults:
+        return report
+    try:
+        merged, _ = merge_data_sets(read, columns)
+        _check_kept(experiment.config, merged, report)
+    except DiscernError as error:
+        report.fault(error)
+    return report
+
+
+def _check_kept(config: ExperimentConfig, merged: AnnData, report: ValidationReport) -> None:
+    counts = sparse.csr_matrix(merged.X)
+    report.lines.append(f"genes in common: {merged.n_vars}")
+    limits = config.input_ds.filtering
+    kept = filter_cells_and_genes(counts, limits.min_genes, limits.min_cells)
+    n_cells, n_genes = int(kept.cells.sum()), int(kept.genes.sum())
+    report.lines.append(
+        f"left after filtering (min_genes {limits.min_genes}, min_cells {limits.min_cells}): "
+        f"{n_cells} of {merged.n_obs} cells, {n_genes} of {merged.n_vars} genes"
+    )
+    codes = merged.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
+    batches = [str(name) for name in merged.obs[BATCH].cat.categories]
+    before, after = (np.bincount(codes[mask], minlength=len(batches)) for mask in (kept.cells | True, kept.cells))
+    for name, n_before, n_after in zip(batches, before, after, strict=True):
+        report.lines.append(f"batch '{name}': {n_after} of {n_before} cells")
+        if n_before and not n_after:
+            report.fault(DataError(f"No cell of batch '{name}' has {limits.min_genes} genes. Lower filtering.min_genes."))
+    if report.faults:
+        return
+    require_enough_for(N_COMPONENTS, n_cells, n_genes)
+    split = config.input_ds.split
+    split_cells(np.random.RandomState(split.split_seed), codes[kept.cells], batches, split)
+    report.lines += _costs(config, counts, n_cells, n_genes, len(batches))
+
+
+def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_genes: int, n_batches: int) -> list[str]:
+    weights = _weights(config, n_genes)
+    per_minibatch = _KERNEL_SECONDS_PER_MINIBATCH * n_cells / config.training.batch_size
+    epoch = n_cells * weights * _FLOPS_PER_WEIGHT / _matrix_product_rate() + per_minibatch
+    dense = n_cells * n_genes * 4
+    return [
+        f"memory: process about {(_IMPORTED_BYTES + counts.nnz * _BYTES_PER_ENTRY) / 1e9:.1f} GB, "
+        f"train about {(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20) / 1e9:.1f} GB",
+        f"disk: about {counts.nnz * 8 / 1e9:.2f} GB processed, {weights * 16 / 1e9:.2f} GB model, "
+        f"{dense / 1e9:.2f} GB per projection",
+        f"time: about {duration(epoch)} per epoch on this CPU, {duration(epoch * _EPOCHS_SHOWN)} for {_EPOCHS_SHOWN} epochs",
+    ]
+
+
+def _weights(config: ExperimentConfig, n_genes: int) -> int:
+    """Return roughly how many weights the auto-encoder has; batches hardly count."""
+    model = config.model
+    sizes = [n_genes, *model.encoder.layers, 2 * model.latent_dim]
+    back = [model.latent_dim, *model.decoder.layers, 2 * n_genes]
+    return sum(a * b for widths in (sizes, back) for a, b in zip(widths, widths[1:], strict=False))
+
+
+def _matrix_product_rate(size: int = 1024) -> float:
+    """Return float32 operations per second of one matrix product on this machine."""
+    matrix = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
+    matrix @ matrix
+    start = time.perf_counter()
+    for _ in range(4):
+        matrix @ matrix
+    return 4 * 2 * size**3 / (time.perf_counter() - start)
