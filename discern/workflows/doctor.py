@@ -12,7 +12,7 @@ import tensorflow as tf
 from discern import __version__
 from discern.available_cpus import available_cpus
 
-_PACKAGES = ("tensorflow", "keras", "anndata", "scanpy", "numpy", "scipy", "pandas", "h5py", "pydantic", "ray")
+_PACKAGES = ("tensorflow", "keras", "anndata", "scanpy", "numpy", "scipy", "pandas", "h5py", "pydantic")
 _SIZE = 2048
 _ALLOWED_ERROR = 1e-2  # TF32 and bfloat16 products are coarser than float32
 
