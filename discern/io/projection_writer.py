@@ -41,13 +41,17 @@ class ProjectionWriter:
         self._written = 0
 
     def __enter__(self) -> Self:
-        temporary = self._stack.enter_context(replacing_file(self._path))
-        self._annotation.write_h5ad(temporary)
-        self._file = self._stack.enter_context(h5py.File(temporary, "r+"))
-        if "X" in self._file:
-            del self._file["X"]
-        empty = sparse.csr_matrix((0, self._shape[1]), dtype=np.float32)
-        write_elem(self._file, "X", empty, dataset_kwargs={"chunks": (65536,), **_COMPRESSION})
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing_file(self._path))
+            self._annotation.write_h5ad(temporary)
+            file = stack.enter_context(h5py.File(temporary, "r+"))
+            if "X" in file:
+                del file["X"]
+            empty = sparse.csr_matrix((0, self._shape[1]), dtype=np.float32)
+            # 64 bits: the file may come to hold more than 2**31 values
+            how = {"chunks": (65536,), "indptr_dtype": np.int64, **_COMPRESSION}
+            write_elem(file, "X", empty, dataset_kwargs=how)
+            self._file, self._stack = file, stack.pop_all()
         return self
 
     def __exit__(

@@ -46,7 +46,9 @@ class InputTransform:
         """Return transformed cells, float32 (n_cells, n_genes); for slices of cells, not for whole data sets."""
         expression = counts.astype(np.float32).toarray()
         if self.library_size is not None:
-            expression *= (self.library_size / library_size.astype(np.float32))[:, None]
+            total = library_size.astype(np.float32)
+            total[total == 0] = 1.0  # an empty cell stays all zero
+            expression *= (self.library_size / total)[:, None]
         if self.log:
             np.log1p(expression, out=expression)
         return expression if self.scaling is None else self.scaling.scale(expression)
