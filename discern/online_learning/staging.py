@@ -51,18 +51,16 @@ def move_all(moves: list[Move]) -> None:
 
 def _moves(folder: ExperimentFolder, staging: ExperimentFolder, outdated: ExperimentFolder) -> list[Move]:
     moves: list[Move] = []
-    if staging.job.exists() and folder.job.exists():
-        if folder.backup.exists():
-            moves.append((folder.backup, outdated.backup))
-        moves.append((folder.job, folder.backup))
     for new, current, old in (
         (staging.processed_file, folder.processed_file, outdated.processed_file),
         (staging.tfrecords, folder.tfrecords, outdated.tfrecords),
         (staging.parameters_file, folder.parameters_file, outdated.parameters_file),
-        (staging.job, folder.job, outdated.job),
     ):
         if new.exists():
-            if current.exists() and (current, folder.backup) not in moves:
-                moves.append((current, old))
+            moves += [(current, old)] if current.exists() else []
             moves.append((new, current))
+    if staging.job.exists():
+        moves += [(folder.backup, outdated.backup)] if folder.backup.exists() else []
+        moves += [(folder.job, folder.backup)] if folder.job.exists() else []
+        moves.append((staging.job, folder.job))
     return moves

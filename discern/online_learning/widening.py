@@ -30,9 +30,9 @@ def update_model(old_model: keras.Model, new_model: keras.Model, freeze_unchange
     new_weights = {variable.path: variable for variable in new_model.weights}
     widened = _widened_weights(old_weights, new_weights, _paths_with_batch_axis(new_model))
     for path, variable in new_weights.items():
-        value = keras.ops.convert_to_numpy(old_weights[path])
+        value = old_weights[path].numpy()
         if path in widened:
-            value = np.concatenate([value, keras.ops.convert_to_numpy(variable)[len(value) :]])
+            value = np.concatenate([value, variable.numpy()[len(value) :]])
         variable.assign(value)
     if freeze_unchanged:
         for layer in _layers(new_model):
