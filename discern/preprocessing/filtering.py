@@ -74,6 +74,23 @@ def require_every_batch(kept: np.ndarray, batch: np.ndarray, batches: Sequence[s
         )
 
 
+def heavy_losses(kept: np.ndarray, batch: np.ndarray, batches: Sequence[str]) -> list[str]:
+    """Return one sentence for every batch that a filter leaves with fewer than half of its cells.
+
+    Args:
+        kept: Mask over all cells, (n_cells,).
+        batch: Batch code of every cell, (n_cells,).
+        batches: Name of every batch code.
+    """
+    before = np.bincount(batch, minlength=len(batches))
+    left = np.bincount(batch[kept], minlength=len(batches))
+    return [
+        f"The filter keeps {n_left} of {n_before} cells of batch '{name}'"
+        for name, n_before, n_left in zip(batches, before, left, strict=True)
+        if n_left < n_before / 2
+    ]
+
+
 def count_genes_per_cell(chunks: Iterable[sparse.csr_matrix]) -> np.ndarray:
     """Return the number of genes with a positive count, int64 (n_cells,)."""
     return np.concatenate([np.zeros(0, dtype=np.int64), *map(_positive_per_row, chunks)])

@@ -28,7 +28,7 @@ from discern.preprocessing.config import (
     validate_section,
 )
 from discern.preprocessing.dispersion import cell_ranger_dispersion, highly_variable, most_dispersed, seurat_dispersion
-from discern.preprocessing.filtering import filter_cells_and_genes, require_every_batch
+from discern.preprocessing.filtering import filter_cells_and_genes, heavy_losses, require_every_batch
 from discern.preprocessing.gene_moments import gene_moments, mean_and_variance
 from discern.preprocessing.library_size import library_sizes, normalise_library_size
 from discern.preprocessing.mmd_kernel import kernel_width
@@ -131,6 +131,8 @@ class WAERecipe:
         require_every_batch(kept.cells, self._codes, self._batches, f"has {min_genes} genes or more")
         self.sc_raw.obs[keys.N_GENES] = kept.genes_per_cell
         self.sc_raw.var[keys.N_CELLS] = kept.cells_per_gene
+        for fault in heavy_losses(kept.cells, self._codes, self._batches):
+            log.warning("%s; lower filtering.min_genes (%d) to keep more", fault, min_genes)
         self._keep(kept.cells, kept.genes)
         self._report("filtering")
 

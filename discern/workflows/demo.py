@@ -105,8 +105,8 @@ def demo_parameters(out: Path, seed: int, max_steps: int) -> dict[str, Any]:
                 },
                 "model": {
                     "latent_dim": 32,
-                    "encoder": {"layers": [256, 128], "regularization": 0.4},
-                    "decoder": {"layers": [128, 256], "regularization": 0.0},
+                    "encoder": {"layers": [512, 256, 128], "regularization": 0.4},
+                    "decoder": {"layers": [128, 256, 512], "regularization": 0.0},
                 },
                 "training": {
                     "batch_size": 64,

@@ -4,7 +4,7 @@ import pytest
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.preprocessing.filtering import filter_cells_and_genes, require_every_batch
+from discern.preprocessing.filtering import filter_cells_and_genes, heavy_losses, require_every_batch
 
 
 @pytest.mark.parametrize(("min_genes", "min_cells"), [(0, 0), (20, 3), (24, 30)])
@@ -53,3 +53,9 @@ def test_a_batch_that_vanishes_is_named():
     require_every_batch(np.array([True, False, True, False]), batch, ["a", "b", "unused"], "fits")
     with pytest.raises(DataError, match=r"No cell of batch 'b' \(2 cells\) fits"):
         require_every_batch(np.array([True, True, False, False]), batch, ["a", "b", "unused"], "fits")
+
+
+def test_a_batch_that_loses_most_of_its_cells_is_told():
+    batch = np.array([0] * 10 + [1] * 10)
+    kept = np.array([True] * 5 + [False] * 5 + [True] * 4 + [False] * 6)
+    assert heavy_losses(kept, batch, ["deep", "shallow"]) == ["The filter keeps 4 of 10 cells of batch 'shallow'"]
