@@ -6,12 +6,22 @@ the value received and, for unknown keys, the nearest known one.
 
 import difflib
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.errors import MissingParameterError, ParametersError
+
+
+_EXPECTED = {
+    "model_type": "give an object {...}",
+    "dict_type": "give an object {...}",
+    "list_type": "give a list [...]",
+    "bool_type": "give true or false",
+    "bool_parsing": "give true or false",
+}  # in the words of JSON instead of Python
 
 
 class ConfigSection(BaseModel):
@@ -40,12 +50,12 @@ def parameters_error(
 
 def also_found(detail: ErrorDetails) -> InitErrorDetails:
     """Return a fault in the form that raises it again, together with others."""
-    message = PydanticCustomError(detail["type"], "{fault}", {"fault": detail["msg"]})  # type: ignore[arg-type]
+    message = PydanticCustomError(detail["type"], "{fault}", {"fault": detail["msg"]})
     return InitErrorDetails(type=message, loc=detail["loc"], input=detail["input"])
 
 
 def _fault(fault: Any, section: type[BaseModel], prefix: str) -> str:
-    location = [part for part in fault["loc"] if not _is_union_tag(part)]
+    location = _json_path(fault["loc"])
     path = ".".join(filter(None, [prefix, *map(str, location)])) or "(top level)"
     if fault["type"] == "extra_forbidden":
         known = _known_keys(section, location[:-1])
@@ -54,14 +64,20 @@ def _fault(fault: Any, section: type[BaseModel], prefix: str) -> str:
         return f"{path}: unknown key. {hint}"
     if fault["type"] == "missing":
         return f"{path}: required, but absent"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _EXPECTED.get(fault["type"]) or fault["msg"].removeprefix("Value error, ")
     if isinstance(fault["input"], dict):
         return f"{path}: {message}"
     return f"{path}: {message} (received {fault['input']!r})"
 
 
-def _is_union_tag(part: Any) -> bool:
-    """Pydantic adds the tried type to the location of a union, e.g. ``list[str]`` or ``constrained-str``."""
+def _json_path(location: Sequence[Any]) -> list[Any]:
+    """Return the location without what pydantic adds to it: the type tried of a union, or that a key is meant."""
+    first, *rest = location or ("",)
+    names = 1 if first == "experiments" else 0  # an experiment may be called "float" or "run[1]"
+    return [*location[: 1 + names], *(part for part in rest[names:] if not _is_added(part))]
+
+
+def _is_added(part: Any) -> bool:
     return isinstance(part, str) and ("[" in part or part in {"str", "int", "float", "bool", "NoneType"})
 
 

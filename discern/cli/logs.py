@@ -28,7 +28,7 @@ def set_up_logging(verbosity: int, log_file: Path | None = None) -> None:
     terminal.setFormatter(logging.Formatter("%(message)s" if verbosity < 1 else "%(asctime)s %(name)s: %(message)s"))
     root.addHandler(terminal)
     root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
-    logging.getLogger("discern").setLevel(min(level, logging.INFO))
+    logging.getLogger("discern").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from typing import Any
 
 import click
 
@@ -19,13 +20,21 @@ from discern.cli.validate import validate
 from discern.errors import DiscernError
 
 _EXIT_INTERRUPTED = 130
+_LOGGER = logging.getLogger(__name__)
 
 
 class _Commands(click.Group):
-    """Knows the published spelling of a verb."""
+    """Knows the published spelling of a verb, and how an interrupted command ends."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return super().get_command(ctx, {"preprocess": "process"}.get(cmd_name, cmd_name))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted.", err=True)
+            ctx.exit(_EXIT_INTERRUPTED)
 
 
 @click.group(
@@ -56,16 +65,12 @@ def main() -> None:
     try:
         cli(obj=session)
     except DiscernError as error:
-        _tell(error, session)
+        _LOGGER.debug("Ended with an error", exc_info=True)
+        if session.debug:
+            traceback.print_exc()
+        else:
+            click.secho(f"Error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("Interrupted.", err=True)
-        sys.exit(_EXIT_INTERRUPTED)
-
-
-def _tell(error: DiscernError, session: Session) -> None:
-    logging.getLogger(__name__).debug("%s", traceback.format_exc())
-    if session.debug:
-        traceback.print_exc()
-    else:
-        click.secho(f"Error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
+    except Exception:
+        _LOGGER.debug("Ended with an unexpected error", exc_info=True)
+        raise

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from discern.cli.session import PARAMETERS, Session, exit_with, global_options, run_mode
+from discern.cli.session import PARAMETERS, Session, exit_with, global_options, open_experiments, run_mode
 
 
 @click.command()
@@ -15,4 +15,5 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
 @click.pass_obj
 def onlinetraining(session: Session, params: Path, filename: Path, freeze: bool) -> None:
     """Add the batches of a file to every trained experiment in PARAMS and go on training."""
-    exit_with(run_mode(session, params, "onlinetraining", online=True, filename=filename, freeze=freeze))
+    experiments = open_experiments(session, params)
+    exit_with(run_mode(session, experiments, "onlinetraining", online=True, filename=filename, freeze=freeze))

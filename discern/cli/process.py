@@ -21,7 +21,8 @@ def process(
     session: Session, params: Path, force: bool, copy_original: bool, without_tfrecords: bool, allow_non_counts: bool
 ) -> None:
     """Read the raw inputs of every experiment in PARAMS and write its folder."""
-    existing = [one for one in open_experiments(session, params) if one.folder.processed_file.exists()]
+    experiments = open_experiments(session, params)
+    existing = [one for one in experiments if one.folder.processed_file.exists()]
     if existing and not force:
         names = ", ".join(str(one.folder.processed_data) for one in existing)
         if not sys.stdin.isatty():
@@ -29,7 +30,7 @@ def process(
         force = click.confirm(f"Replace the processed data of {names}?", abort=True)
     outcomes = run_mode(
         session,
-        params,
+        experiments,
         "process",
         force=force,
         copy_original=copy_original,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from discern.cli.session import PARAMETERS, Session, exit_with, global_options, run_mode
+from discern.cli.session import PARAMETERS, Session, exit_with, global_options, open_experiments, run_mode
 
 
 @click.command()
@@ -16,7 +16,9 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
     help="Decode into the average batch of the cells with this value; 'COLUMN:' for every value's own average. Repeatable.",
 )
 @click.option("--all-batches", is_flag=True, help="One projection to every batch.")
-@click.option("--filename", type=click.Path(path_type=Path), help="Another preprocessed h5ad in place of the experiment's own.")
+@click.option(
+    "--filename", type=click.Path(path_type=Path), help="Another preprocessed h5ad in place of the experiment's own."
+)
 @click.option("--store-sigmas", is_flag=True, help="Keep the latent log standard deviations.")
 @global_options
 @click.pass_obj
@@ -33,7 +35,7 @@ def project(
 
     outcomes = run_mode(
         session,
-        params,
+        open_experiments(session, params),
         "project",
         targets=[Target.parse(text) for text in metadata],
         all_batches=all_batches,

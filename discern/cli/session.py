@@ -44,7 +44,9 @@ def global_options(command: Command) -> Command:
 
     shared: dict[str, Any] = {"expose_value": False, "callback": remember}
     for option in (
-        click.option("--debug", is_flag=True, help="First experiment only, in this process; show tracebacks.", **shared),
+        click.option(
+            "--debug", is_flag=True, help="First experiment only, in this process; show tracebacks.", **shared
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Warnings and errors only.", **shared),
         click.option("-v", "--verbose", count=True, help="More details; twice: of the libraries too.", **shared),
     ):
@@ -52,17 +54,18 @@ def global_options(command: Command) -> Command:
     return command
 
 
-def run_mode(session: Session, params: Path, mode: str, *, online: bool = False, **arguments: Any) -> "list[Outcome]":
-    """Run one mode for every experiment of a parameters file.
+def run_mode(
+    session: Session, experiments: "Sequence[Experiment]", mode: str, *, online: bool = False, **arguments: Any
+) -> "list[Outcome]":
+    """Run one mode for every experiment.
 
     Args:
         session: Global options.
-        params: The parameters file.
+        experiments: From :func:`open_experiments`.
         mode: What to run.
         online: Use the runner of online training.
         **arguments: Arguments of the mode.
     """
-    experiments = open_experiments(session, params)
     with_tensorflow = mode != "process"
     if with_tensorflow:
         import_tensorflow(session.verbosity)
@@ -74,18 +77,24 @@ def run_mode(session: Session, params: Path, mode: str, *, online: bool = False,
 
 
 def open_experiments(session: Session, params: Path) -> "list[Experiment]":
-    """Read the parameters and start logging beside the experiments."""
-    set_up_logging(session.verbosity)
-    from discern.workflows.experiment import read_experiments
-
-    experiments = read_experiments(params)
+    """Read the parameters and start logging beside the experiments; with ``--debug`` only the first is returned."""
+    experiments = list_experiments(session, params)
     set_up_logging(session.verbosity, log_file(experiments))
     return experiments
 
 
+def list_experiments(session: Session, params: Path) -> "list[Experiment]":
+    """Read the parameters without writing anything; with ``--debug`` only the first experiment is returned."""
+    set_up_logging(session.verbosity)
+    from discern.workflows.experiment import read_experiments
+
+    experiments = read_experiments(params)
+    return experiments[:1] if session.debug else experiments
+
+
 def log_file(experiments: "Sequence[Experiment]") -> Path:
     """Return the log file of the folder that holds the experiments."""
-    return experiments[0].folder.path.parent / LOG_FILE
+    return experiments[0].experiments_dir / LOG_FILE
 
 
 def exit_with(outcomes: "Sequence[Outcome]") -> None:
@@ -93,5 +102,7 @@ def exit_with(outcomes: "Sequence[Outcome]") -> None:
     failed = [outcome for outcome in outcomes if outcome.exit_code]
     if failed:
         if len(outcomes) > 1:
-            click.echo(f"{len(failed)} of {len(outcomes)} experiments failed: {', '.join(o.name for o in failed)}", err=True)
+            click.echo(
+                f"{len(failed)} of {len(outcomes)} experiments failed: {', '.join(o.name for o in failed)}", err=True
+            )
         raise SystemExit(failed[0].exit_code)

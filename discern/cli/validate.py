@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from discern.cli.session import PARAMETERS, Session, exit_with, global_options, open_experiments
+from discern.cli.session import PARAMETERS, Session, exit_with, global_options, list_experiments
 
 
 @click.command()
@@ -14,12 +14,11 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
 @click.pass_obj
 def validate(session: Session, params: Path, allow_non_counts: bool) -> None:
     """Check PARAMS and its inputs without running anything: what would be kept, how long it may take."""
-    experiments = open_experiments(session, params)
     from discern.workflows.side_by_side import Outcome
     from discern.workflows.validate import validate as check
 
     outcomes = []
-    for experiment in experiments[:1] if session.debug else experiments:
+    for experiment in list_experiments(session, params):
         report = check(experiment, allow_non_counts=allow_non_counts)
         click.echo(f"{experiment.name}:")
         for line in report.lines:

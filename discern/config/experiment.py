@@ -1,16 +1,15 @@
 """One experiment of parameters.json, and the whole file."""
 
-import re
+from itertools import combinations
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Union
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from discern.config_section import ConfigSection
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY
 from discern.preprocessing.config import InputConfig
 from discern.training.config import TrainingConfig
-
-_SAFE_NAME = re.compile(r"[^/\\\0]+")
 
 
 def _family_name(section: Any) -> str:
@@ -55,29 +54,33 @@ class ExperimentsFolderConfig(ConfigSection):
     experiments_dir: str = "experiments"
 
 
+def _folder_name(name: str) -> str:
+    if any(character in name for character in "\\\0") or any(not part.strip(". ") for part in name.split("/")):
+        raise ValueError(
+            "cannot be a folder below experiments_dir; use letters, digits, '-', '_' or '.', and '/' between folders"
+        )
+    return name
+
+
 class ParametersFile(ConfigSection):
     """A file with several experiments.
 
     Attributes:
         exp_param: Where experiments live.
-        experiments: Experiments by name; the name is that of the folder.
+        experiments: Experiments by name; the name is that of the folder, and may be a path like ``group/run1``.
     """
 
     exp_param: ExperimentsFolderConfig = ExperimentsFolderConfig()
-    experiments: dict[str, ExperimentConfig] = Field(min_length=1)
-
-    @field_validator("experiments", mode="before")
-    @classmethod
-    def _folder_names(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            for name in value:
-                if not _SAFE_NAME.fullmatch(str(name)) or str(name).strip(". ") == "":
-                    raise ValueError(f"'{name}' cannot be the name of a folder; use letters, digits, '-', '_' or '.'")
-        return value
+    experiments: dict[Annotated[str, AfterValidator(_folder_name)], ExperimentConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _names_differ_by_more_than_case(self) -> "ParametersFile":
-        lower = [name.lower() for name in self.experiments]
-        if len(set(lower)) < len(lower):
-            raise ValueError("two experiment names differ only by case; some file systems would mix their folders")
+    def _own_folder_each(self) -> "ParametersFile":
+        for first, second in combinations(self.experiments, 2):
+            if first.lower() == second.lower():
+                raise ValueError(
+                    f"'{first}' and '{second}' differ only by case; some file systems would mix their folders"
+                )
+            for outer, inner in ((first, second), (second, first)):
+                if PurePosixPath(outer.lower()) in PurePosixPath(inner.lower()).parents:
+                    raise ValueError(f"experiment '{inner}' would lie inside the folder of experiment '{outer}'")
         return self

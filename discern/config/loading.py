@@ -40,7 +40,7 @@ def load_experiments(path: Path) -> list[LoadedExperiment]:
     """
     content = read_json(path)
     if "experiments" in content or "exp_param" in content:
-        file = _validate(ParametersFile, content, path)
+        file = validated(ParametersFile, content, path)
         parent = Path(file.exp_param.experiments_dir)
         return [
             LoadedExperiment(name, parent / name, config, content["experiments"][name])
@@ -52,7 +52,7 @@ def load_experiments(path: Path) -> list[LoadedExperiment]:
             f"Found: {', '.join(map(str, content)) or 'nothing'}."
         )
     folder = path.resolve().parent
-    return [LoadedExperiment(folder.name, folder, _validate(ExperimentConfig, content, path), content)]
+    return [LoadedExperiment(folder.name, folder, validated(ExperimentConfig, content, path), content)]
 
 
 def experiment_config(content: Mapping[str, Any], source: str = "parameters") -> ExperimentConfig:
@@ -61,10 +61,20 @@ def experiment_config(content: Mapping[str, Any], source: str = "parameters") ->
     Raises:
         ParametersError: It has invalid entries.
     """
-    return _validate(ExperimentConfig, dict(content), source)
+    return validated(ExperimentConfig, dict(content), source)
 
 
-def _validate(section: Any, content: Mapping[str, Any], source: Path | str) -> Any:
+def validated(section: Any, content: Mapping[str, Any], source: Path | str) -> Any:
+    """Return ``content``, which is left unchanged, as an instance of a configuration class.
+
+    Args:
+        section: The class.
+        content: What was given.
+        source: Name of the file, for messages.
+
+    Raises:
+        ParametersError: It has invalid entries; the message lists all.
+    """
     try:
         return section.model_validate(content)
     except ValidationError as error:
@@ -82,7 +92,9 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ParametersError(f"{path} does not exist.")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_no_twins, parse_constant=_no_constant)
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"), object_pairs_hook=_no_twins, parse_constant=_no_constant
+        )
     except json.JSONDecodeError as error:
         raise ParametersError(
             f"{path} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."

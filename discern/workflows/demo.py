@@ -164,7 +164,9 @@ def draw(observed: AnnData, reconstructed: AnnData, out: Path, seed: int) -> lis
 def _prepare(out: Path) -> None:
     if out.exists() and any(out.iterdir()):
         if not (out / "blood_cells.h5ad").is_file():
-            raise ExperimentError(f"{out} holds files that are no earlier demonstration. Give another folder: --out DIR.")
+            raise ExperimentError(
+                f"{out} holds files that are no earlier demonstration. Give another folder: --out DIR."
+            )
         shutil.rmtree(out / "experiments", ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
 

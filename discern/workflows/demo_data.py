@@ -59,7 +59,9 @@ def thin_half(cells: AnnData, keep: float = 0.2, seed: int = 0) -> DemoData:
     of_shallow = np.repeat(shallow, np.diff(counts.indptr))
     before = counts.data.copy()
     counts.data[of_shallow] = rng.binomial(before[of_shallow].astype(np.int64), keep)
-    hidden = sparse.csr_matrix((before - counts.data, counts.indices.copy(), counts.indptr.copy()), counts.shape)[shallow]
+    hidden = sparse.csr_matrix((before - counts.data, counts.indices.copy(), counts.indptr.copy()), counts.shape)[
+        shallow
+    ]
     hidden.eliminate_zeros()
     counts.eliminate_zeros()
     obs = cells.obs.copy()

@@ -27,8 +27,10 @@ def examine() -> Iterator[tuple[str, str]]:
     yield "CPUs", f"{available_cpus()} usable of {psutil.cpu_count()}"
     yield "memory", f"{memory.available / 2**30:.1f} GiB free of {memory.total / 2**30:.1f} GiB"
     yield "free disk here", f"{psutil.disk_usage('.').free / 2**30:.1f} GiB"
-    yield "TensorFlow threads", f"{_threads(tf.config.threading.get_intra_op_parallelism_threads())} within operations, " + (
-        f"{_threads(tf.config.threading.get_inter_op_parallelism_threads())} between"
+    yield (
+        "TensorFlow threads",
+        f"{_threads(tf.config.threading.get_intra_op_parallelism_threads())} within operations, "
+        + (f"{_threads(tf.config.threading.get_inter_op_parallelism_threads())} between"),
     )
     yield "GPUs", str(len(tf.config.list_physical_devices("GPU")))
     for device in tf.config.list_logical_devices():
@@ -57,6 +59,6 @@ def _matrix_product(device: str) -> str:
             seconds = time.perf_counter() - start
     except tf.errors.OpError as error:
         return f"failed: {error.message}"
-    error = np.abs(product[0] - values[0].astype(np.float64) @ values).max() / _SIZE**0.5
-    verdict = "correct" if error < _ALLOWED_ERROR else f"WRONG (error {error:.2g})"
+    deviation = np.abs(product[0] - values[0].astype(np.float64) @ values).max() / _SIZE**0.5
+    verdict = "correct" if deviation < _ALLOWED_ERROR else f"WRONG (off by {deviation:.2g})"
     return f"{2 * _SIZE**3 / seconds / 1e9:.0f} GFLOP/s, {verdict}"

@@ -1,7 +1,7 @@
 """One experiment on its way through the commands."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from discern.config.experiment import ExperimentConfig
@@ -26,6 +26,11 @@ class Experiment:
     config: ExperimentConfig
     content: dict[str, Any]
     parameters_file: Path
+
+    @property
+    def experiments_dir(self) -> Path:
+        """The folder that holds this experiment and its siblings; a name like ``group/run1`` lies deeper."""
+        return self.folder.path.parents[len(PurePosixPath(self.name).parts) - 1]
 
     def input_paths(self) -> dict[Path, str | None]:
         """Return the raw inputs with their batch columns.

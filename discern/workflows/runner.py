@@ -1,24 +1,26 @@
-"""Running one verb for every experiment, and the published names that do so."""
+"""Running one verb for every experiment, and the published names that do so.
+
+What needs TensorFlow is imported when it is called: ``process`` needs none and must not pay for it.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from discern.available_cpus import available_cpus
 from discern.config.loading import read_json
 from discern.errors import DiscernError, ParametersError
-from discern.estimator import DISCERN
 from discern.projection.targets import Target, check_target
-from discern.training.devices import set_gpu_and_threads
+from discern.registry import Entry, Registry
 from discern.workflows.experiment import Experiment, experiment_of_folder
-from discern.workflows.process import process
-from discern.workflows.project import project
 from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
-from discern.workflows.train import train
+
+if TYPE_CHECKING:
+    from discern.estimator import DISCERN
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -26,7 +28,14 @@ _LOGGER = logging.getLogger(__name__)
 class DISCERNRunner:
     """Run a mode for every experiment: side by side within the CPU budget, or one per GPU."""
 
-    modes: Mapping[str, Callable[..., Any]] = {"process": process, "train": train, "project": project}
+    modes = Registry(
+        "mode",
+        {
+            "process": Entry("discern.workflows.process:process"),
+            "train": Entry("discern.workflows.train:train"),
+            "project": Entry("discern.workflows.project:project"),
+        },
+    )
 
     def __init__(self, debug: bool = False, gpus: Sequence[int] | None = None):
         """Choose where to run.
@@ -53,12 +62,11 @@ class DISCERNRunner:
         Raises:
             ParametersError: The mode is unknown or there is no experiment.
         """
-        if mode not in self.modes:
-            raise ParametersError(f"'{mode}' is no mode of {type(self).__name__}. Known: {', '.join(self.modes)}.")
+        mode = self.modes.canonical(mode)
         known = [one if isinstance(one, Experiment) else experiment_of_folder(Path(one)) for one in experiments]
         if not known:
             raise ParametersError("There is no experiment to run.")
-        work = self.modes[mode]
+        work: Callable[..., Any] = self.modes.get(mode)
         if self.debug or len(known) == 1:
             return [Outcome(known[0].name, result=work(known[0], **kwargs))]
         return run_each(work, known, kwargs, self._slots(mode, known), self.start_process)
@@ -75,16 +83,14 @@ class DISCERNRunner:
 class OnlineDISCERNRunner(DISCERNRunner):
     """Run online training for every experiment."""
 
-    @property
-    def modes(self) -> Mapping[str, Callable[..., Any]]:  # type: ignore[override]
-        """The one mode."""
-        from discern.workflows.online_training import train_online
-
-        return {"onlinetraining": train_online}
+    modes = Registry("mode", {"onlinetraining": Entry("discern.workflows.online_training:train_online")})
 
 
-def setup_exp(exp_folder: Path) -> tuple[DISCERN, dict[str, Any]]:
+def setup_exp(exp_folder: Path) -> "tuple[DISCERN, dict[str, Any]]":
     """Return the configured estimator and the parameters of an experiment folder; threads and GPUs are set."""
+    from discern.estimator import DISCERN
+    from discern.training.devices import set_gpu_and_threads
+
     experiment = experiment_of_folder(Path(exp_folder))
     set_gpu_and_threads(experiment.config.training.parallel_pc, experiment.config.training.GPU)
     parameters = read_json(experiment.folder.parameters_file)
@@ -98,6 +104,8 @@ def run_train(exp_folder: Path, input_path: Path | None = None) -> None:
         exp_folder: A processed experiment.
         input_path: Folder of the training records; the experiment's own when None.
     """
+    from discern.workflows.train import train
+
     train(experiment_of_folder(Path(exp_folder)), tfrecords=None if input_path is None else Path(input_path))
 
 
@@ -109,6 +117,8 @@ def run_projection(
     store_sigmas: bool,
 ) -> list[Path]:
     """Project the cells of a trained experiment; arguments as of :func:`discern.workflows.project.project`."""
+    from discern.workflows.project import project
+
     targets = [Target.parse(one) if isinstance(one, str) else Target(one[0], one[1] or None) for one in metadata or ()]
     return project(
         experiment_of_folder(Path(exp_folder)),
@@ -133,6 +143,8 @@ def run_exp_multiprocess(
     gpu = None if available_gpus is None else available_gpus.get()
     try:
         if gpu is not None:
+            from discern.training.devices import set_gpu_and_threads
+
             set_gpu_and_threads(0, [gpu])
         func(exp_folder, **(kwargs or {}))
     except DiscernError as error:

@@ -1,6 +1,5 @@
 """Several experiments at once: one process each, so that one failure or crash leaves the others running."""
 
-import glob
 import logging
 import multiprocessing
 import os
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from discern.errors import DiscernError
@@ -80,7 +80,7 @@ def visible_gpus() -> list[int]:
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:
         return list(range(len([one for one in allowed.split(",") if one.strip() not in {"", "-1"}])))
-    return list(range(len(glob.glob("/dev/nvidia[0-9]*"))))
+    return list(range(len(list(Path("/dev").glob("nvidia[0-9]*")))))
 
 
 def _in_process(

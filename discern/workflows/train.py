@@ -4,8 +4,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-
 from discern.errors import ExperimentError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
@@ -15,19 +13,13 @@ from discern.io.tfdata import CellSource, MemorySource, RecordSource
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
-from discern.optimizers.build import build_optimizer
-from discern.training.callbacks import create_callbacks
-from discern.training.checkpoint_callback import SaveCheckpoints
 from discern.training.checkpoints import Checkpoint, load_state, load_weights, read_description
-from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads
-from discern.training.early_stopping import DelayedEarlyStopping
 from discern.training.fit import fit
-from discern.training.progress_line import ProgressLine
+from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
 from discern.workflows.experiment import Experiment
 
 _LOGGER = logging.getLogger(__name__)
-_UMAP_CELLS = 5000
 
 
 @dataclass(frozen=True)
@@ -66,12 +58,12 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
     )
     model_config = experiment.config.model
     family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
-    family.compile(_optimizer(config), config.XLA)
+    family.compile(configured_optimizer(config), config.XLA)
     resumed = _take_up(folder, family)
     if resumed.early_stopping.get("stopped") or resumed.epoch >= config.max_steps:
         _LOGGER.info("%s is trained: %d epochs. Nothing to do.", experiment.name, resumed.epoch)
         return TrainResult(resumed.epoch, resumed.monitored, finished=True)
-    callbacks = _callbacks(experiment, family, resumed)
+    callbacks = configured_callbacks(config, folder, family, resumed)
     history = fit(
         family,
         train_cells,
@@ -83,13 +75,11 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
     )
     best = read_description(folder.best_model)[3] if folder.best_model.is_file() else resumed
     epochs = resumed.epoch + len(history.epoch)
-    _LOGGER.info("%s: %d epochs, best %s in epoch %d", experiment.name, epochs, _monitor(config), best.epoch)
+    _LOGGER.info("%s: %d epochs, best %s in epoch %d", experiment.name, epochs, monitored_value(config), best.epoch)
     return TrainResult(epochs, best.monitored, finished=False)
 
 
-def _sources(
-    folder: ExperimentFolder, records: Path, annotation: ProcessedAnnotation
-) -> tuple[CellSource, CellSource]:
+def _sources(folder: ExperimentFolder, records: Path, annotation: ProcessedAnnotation) -> tuple[CellSource, CellSource]:
     """Return the cells to train and to validate on: from records, or from memory when there are none."""
     if not records.exists():
         _LOGGER.info("No training records in %s; training from memory.", records)
@@ -118,29 +108,3 @@ def _take_up(folder: ExperimentFolder, family: ModelFamily) -> Checkpoint:
     load_state(folder.last_state, family.model)
     _LOGGER.info("Going on after epoch %d", checkpoint.epoch)
     return checkpoint
-
-
-def _optimizer(config: TrainingConfig) -> keras.Optimizer:
-    settings = config.optimizer
-    return build_optimizer(
-        settings.algorithm, settings.learning_rate, settings.arguments, settings.learning_decay, settings.Lookahead
-    )
-
-
-def _monitor(config: TrainingConfig) -> str:
-    return config.early_stopping.monitor if config.early_stopping else "val_loss"
-
-
-def _callbacks(experiment: Experiment, family: ModelFamily, resumed: Checkpoint) -> list[keras.callbacks.Callback]:
-    config, folder = experiment.config.training, experiment.folder
-    limits = None if config.early_stopping is None else config.early_stopping.model_dump()
-    shown = DISCERNData.from_folder(folder.path, config.batch_size) if config.umap_every else None
-    callbacks = create_callbacks(
-        limits, folder.path, shown, _UMAP_CELLS, freq_of_viz=config.umap_every or 1, tensorboard=config.tensorboard
-    )
-    stopping = next((one for one in callbacks if isinstance(one, DelayedEarlyStopping)), None)
-    if stopping is not None:
-        stopping.resume(resumed.early_stopping)
-    larger_is_better = config.early_stopping is not None and config.early_stopping.mode == "max"
-    checkpoints = SaveCheckpoints(folder, family, _monitor(config), larger_is_better, stopping, resumed)
-    return [*callbacks, checkpoints, ProgressLine(resumed.epoch, config.max_steps)]
