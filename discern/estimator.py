@@ -19,12 +19,12 @@ from discern.io.transform import InputTransform
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
-from discern.optimizers.build import build_optimizer
 from discern.projection.project import check_genes, project_cells, reconstruct_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import Checkpoint, load_family, save_checkpoint
 from discern.training.fit import fit
 from discern.training.progress_line import ProgressLine
+from discern.training.set_up import configured_optimizer
 
 
 class DISCERN:
@@ -119,10 +119,7 @@ class DISCERN:
 
     def get_optimizer(self) -> keras.Optimizer:
         """Return a new optimizer as configured."""
-        settings = self.config.training.optimizer
-        return build_optimizer(
-            settings.algorithm, settings.learning_rate, settings.arguments, settings.learning_decay, settings.Lookahead
-        )
+        return configured_optimizer(self.config.training)
 
     def compile(self, optimizer: keras.Optimizer, scale: float = 15000.0) -> None:
         """Make the model ready for training.

@@ -64,15 +64,15 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
         file.attrs["format"] = FORMAT
         file.attrs["description"] = json.dumps(description)
         for variable in model.weights:
-            file[f"weights/{variable.path}"] = keras.ops.convert_to_numpy(variable)
+            file[f"weights/{variable.path}"] = variable.numpy()
         if data.transform.scaling is not None:
             file["scaling/mean"] = data.transform.scaling.mean
             file["scaling/std"] = data.transform.scaling.std
         if with_state:
             for number, variable in enumerate(random_states(model)):
-                file[f"random/{number:04d}"] = keras.ops.convert_to_numpy(variable)
+                file[f"random/{number:04d}"] = variable.numpy()
             for number, variable in enumerate(model.optimizer.variables):
-                file[f"optimizer/{number:04d}"] = keras.ops.convert_to_numpy(variable)
+                file[f"optimizer/{number:04d}"] = variable.numpy()
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
