@@ -19,6 +19,10 @@ from discern.models.wae.config import WAEConfig
 from discern.models.wae.networks import create_decoder, create_encoder, create_model
 
 _MISH = "Addons>Mish"
+_FAULTS_OF_A_FILE = (
+    *(OSError, LookupError, StopIteration, TypeError, ValueError, AttributeError, RecursionError),
+    *(RuntimeError, OverflowError),
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def is_published_file(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "model_config" in file.attrs and "model_weights" in file
-    except OSError:
+    except _FAULTS_OF_A_FILE:
         return False
 
 
@@ -55,24 +59,37 @@ def read_published_model(path: Path) -> PublishedModel:
     """Read architecture and weights.
 
     Raises:
-        ExperimentError: The file is no published DISCERN model.
+        ExperimentError: The file is no published DISCERN model, is damaged, or contradicts itself.
     """
     try:
         with h5py.File(path, "r") as file:
-            layers = {layer["name"]: layer for layer in json.loads(file.attrs["model_config"])["config"]["layers"]}
-            encoder, decoder = layers["encoder"]["config"]["layers"], layers["decoder"]["config"]["layers"]
-            scale = next((layer["config"]["scale"] for layer in layers.values() if layer["class_name"] == "MMDPP"), 1)
-            loss = json.loads(file.attrs["training_config"]) if "training_config" in file.attrs else {}
-            return PublishedModel(
-                config=_config(encoder, decoder, loss),
-                n_genes=_input_size(encoder, "encoder_input"),
-                n_batches=_input_size(encoder, "encoder_labels"),
-                n_train_cells=int(scale),
-                encoder_weights=_weights(file["model_weights/encoder"], encoder),
-                decoder_weights=_weights(file["model_weights/decoder"], decoder),
-            )
-    except (OSError, KeyError, StopIteration, json.JSONDecodeError) as error:
-        raise ExperimentError(f"{path} is no model of the published program: {error!r}") from error
+            return _read(file)
+    except _FAULTS_OF_A_FILE as error:
+        raise ExperimentError(f"{path} is no model of the published program, or is damaged: {error!r}") from error
+
+
+def _read(file: h5py.File) -> PublishedModel:
+    layers = {layer["name"]: layer for layer in json.loads(file.attrs["model_config"])["config"]["layers"]}
+    encoder, decoder = (layers[side]["config"]["layers"] for side in ("encoder", "decoder"))
+    penalty = next((layer for layer in layers.values() if layer["class_name"].endswith("MMDPP")), None)
+    training = json.loads(file.attrs["training_config"]) if "training_config" in file.attrs else {}
+    _refuse_output_function(layers["decoder"]["config"])
+    return PublishedModel(
+        config=_config(encoder, decoder, training),
+        n_genes=_input_size(encoder, "encoder_input"),
+        n_batches=_input_size(encoder, "encoder_labels"),
+        n_train_cells=1 if penalty is None else int(penalty["config"]["scale"]),
+        encoder_weights=_weights(file["model_weights/encoder"], encoder),
+        decoder_weights=_weights(file["model_weights/decoder"], decoder),
+    )
+
+
+def _refuse_output_function(decoder: Mapping[str, Any]) -> None:
+    """Refuse a decoder whose expression is not that of a Dense layer: which function follows is not stored by name."""
+    output = decoder["output_layers"][0][0]
+    kind = next(layer["class_name"] for layer in decoder["layers"] if layer["name"] == output)
+    if kind != "Dense":
+        raise ValueError(f"its decoder ends in {kind} '{output}'; only models without output_fn can be read")
 
 
 def build_published_model(published: PublishedModel) -> keras.Model:
@@ -158,10 +175,24 @@ def _input_size(layers: list[Mapping[str, Any]], name: str) -> int:
 
 
 def _weights(group: h5py.Group, layers: list[Mapping[str, Any]]) -> list[np.ndarray]:
-    names = [layer["name"] for layer in layers if layer["class_name"] == "Dense"]
+    inputs = {layer["name"] for layer in layers if layer["class_name"] == "InputLayer"}
     found = []
-    for name in names:
-        for part in ("kernel:0", "bias:0"):
-            if part in group[name]:
-                found.append(group[name][part][()])
+    for layer in (layer for layer in layers if layer["class_name"] == "Dense"):
+        source, units = layer["inbound_nodes"][0][0][0], layer["config"]["units"]
+        kernel = _array(group, f"{layer['name']}/kernel:0")
+        rows = _input_size(layers, source) if source in inputs else kernel.shape[0]
+        if kernel.shape != (rows, units):
+            raise ValueError(f"layer '{layer['name']}' needs a kernel {(rows, units)}, found {kernel.shape}")
+        found.append(kernel)
+        if layer["config"]["use_bias"]:
+            found.append(_array(group, f"{layer['name']}/bias:0"))
     return found
+
+
+def _array(group: h5py.Group, name: str) -> np.ndarray:
+    """Read one weight; it must lie within the file, as Keras writes it: a link could name any file of the user."""
+    stored, path = group[name], group.file.filename
+    elsewhere = stored.external or stored.is_virtual or stored.file.filename != path
+    if elsewhere or stored.nbytes > Path(path).stat().st_size or stored.dtype.kind != "f":
+        raise ValueError(f"'{name}' is no array of numbers within the file")
+    return stored[()]
