@@ -70,20 +70,18 @@ class DISCERNData(anndata.AnnData):
 
     @property
     def tfdata(self) -> tuple[Any, Any]:
-        """Shuffled training and unshuffled validation minibatches as (inputs, targets) by the published names."""
+        """Training minibatches, shuffled anew each time, and validation minibatches, as published (inputs, targets)."""
         from discern.io import tfdata
 
         train = tfdata.MemorySource(self, self.batches, self.cells_of(TRAIN))
         valid = tfdata.MemorySource(self, self.batches, self.cells_of(VALID))
         sets = (
-            tfdata.training_minibatches(train, self.transform, self.batch_size, seed=0).take(
-                tfdata.minibatches_per_epoch(train, self.batch_size)
-            ),
+            tfdata.reshuffled_minibatches(train, self.transform, self.batch_size, seed=0),
             tfdata.minibatches(valid, self.transform, self.batch_size),
         )
         if self.cachefile:
             sets = tuple(one.cache(f"{self.cachefile}.{name}") for one, name in zip(sets, (TRAIN, VALID), strict=True))
-        return tuple(one.map(tfdata.as_autoencoder_input) for one in sets)  # type: ignore[return-value]
+        return tuple(one.map(tfdata.as_autoencoder_input) for one in sets)
 
     @classmethod
     def read_h5ad(cls, filename: Path, batch_size: int, cachefile: str | Path = "") -> "DISCERNData":
@@ -96,7 +94,7 @@ class DISCERNData(anndata.AnnData):
             raise DataError(f"{filename} does not exist.")
         try:
             adata = anndata.read_h5ad(filename)
-        except (OSError, KeyError, ValueError, anndata.io.AnnDataReadError) as error:
+        except (OSError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
         data = cls(adata, batch_size, cachefile)
         if DISCERN not in data.uns or BATCH not in data.obs:

@@ -80,7 +80,7 @@ class RecordSchema:
                 )
             splits = {name: [Shard(**shard) for shard in shards] for name, shards in content.pop("splits").items()}
             return cls(splits=splits, **content)
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExperimentError(f"{path} is damaged ({error}). Run `discern process --force`.") from error
 
     def check(self, genes: Sequence[str], batches: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ Cells stay sparse and raw until a whole minibatch is densified and transformed. 
 float32, ``library_size`` (n_cells,) float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -179,6 +179,25 @@ def training_minibatches(
     return _dense(tf.data.Dataset.counter(first_epoch).flat_map(epoch), source, transform, size)
 
 
+def reshuffled_minibatches(
+    source: CellSource, transform: InputTransform, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Return the minibatches of one epoch, in another order each time they are iterated over.
+
+    Args:
+        source: Where the cells come from.
+        transform: What the family reads.
+        batch_size: Cells per minibatch; a smaller source makes one minibatch of all its cells.
+        seed: Drives the orders.
+    """
+    size = min(batch_size, source.n_cells)
+    orders = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+    cells = orders.flat_map(lambda order: source.sparse_minibatches(size, order, drop_remainder=True))
+    return _dense(cells, source, transform, size).apply(
+        tf.data.experimental.assert_cardinality(minibatches_per_epoch(source, batch_size))
+    )
+
+
 def minibatches_per_epoch(source: CellSource, batch_size: int) -> int:
     """Return how many minibatches of :func:`training_minibatches` make one epoch."""
     return max(1, source.n_cells // batch_size)
@@ -210,7 +229,7 @@ def _dense(
     return sparse_minibatches.map(densify).with_options(options).prefetch(2)
 
 
-def as_autoencoder_input(minibatch: Minibatch) -> tuple[dict[str, Any], dict[str, Any]]:
+def as_autoencoder_input(minibatch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return (inputs, targets) by the published names: decode into the own batch, reconstruct the input."""
     inputs = {
         "input_data": minibatch["expression"],
