@@ -1,0 +1,52 @@
+import numpy as np
+import pandas as pd
+import pytest
+from anndata import AnnData
+from scipy import sparse
+
+from discern.io.data import DISCERNData
+
+
+@pytest.fixture
+def make_counts():
+    """Builder of raw counts, CSR float32 (n_cells, n_genes), about one entry in four not zero."""
+
+    def build(n_cells: int, n_genes: int, seed: int = 0, highest: int = 9) -> sparse.csr_matrix:
+        rng = np.random.default_rng(seed)
+        values = rng.integers(1, highest + 1, (n_cells, n_genes)) * (rng.random((n_cells, n_genes)) < 0.25)
+        return sparse.csr_matrix(values.astype(np.float32))
+
+    return build
+
+
+@pytest.fixture
+def make_processed():
+    """Builder of data as preprocessing leaves it: cells take turns in the batches, every fourth is for validation."""
+
+    def build(counts: sparse.csr_matrix, batches=("low", "high"), scaled: bool = True) -> DISCERNData:
+        n_cells, n_genes = counts.shape
+        total = np.asarray(counts.sum(axis=1)).ravel()
+        rng = np.random.default_rng(7)
+        adata = AnnData(
+            sparse.csr_matrix(counts),
+            obs=pd.DataFrame(
+                {
+                    "batch": pd.Categorical([batches[i % len(batches)] for i in range(n_cells)], categories=batches),
+                    "split": pd.Categorical(["valid" if i % 4 == 3 else "train" for i in range(n_cells)]),
+                    "n_counts": total,
+                },
+                index=[f"cell{i}" for i in range(n_cells)],
+            ),
+            var=pd.DataFrame(
+                {"mean_scaling": rng.gamma(2.0, 1.0, n_genes), "var_scaling": rng.uniform(0.05, 2.0, n_genes)},
+                index=[f"gene{i}" for i in range(n_genes)],
+            ),
+            layers={"counts": counts},
+        )
+        data = DISCERNData(adata, batch_size=8)
+        data.config = {"scale": {"LSN": 1000}}
+        if scaled:
+            data.uns["fixed_scaling"] = {"mean": "genes", "var": "genes"}
+        return data
+
+    return build

@@ -1,0 +1,239 @@
+"""Minibatches: the same numbers from records and from memory, in an order that only seed and epoch decide."""
+
+import gzip
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from discern.errors import DataError, ExperimentError
+from discern.io.data import DISCERNData
+from discern.io.record_format import TRAINING, VALIDATION, frame
+from discern.io.tfdata import (
+    MemorySource,
+    RecordSource,
+    as_autoencoder_input,
+    make_dataset_from_anndata,
+    minibatches,
+    minibatches_per_epoch,
+    parse_tfrecords,
+    reshuffled_minibatches,
+    training_minibatches,
+)
+from discern.io.tfrecord_writer import write_records
+from discern.io.transform import InputTransform
+
+N_GENES = 24
+PLAIN = InputTransform()
+
+
+@pytest.fixture
+def data(make_counts, make_processed) -> DISCERNData:
+    """80 cells, 60 of them to train on; gene 0 tells the cells apart."""
+    counts = make_counts(80, N_GENES).tolil()
+    counts[:, 0] = np.arange(1, 81)[:, None]
+    return make_processed(counts.tocsr())
+
+
+@pytest.fixture(params=["records", "memory"])
+def source(request, data, tmp_path):
+    """The training cells."""
+    if request.param == "memory":
+        return MemorySource(data, data.batches, data.cells_of("train"))
+    write_records(data, tmp_path / "records")
+    return RecordSource(tmp_path / "records", TRAINING)
+
+
+def slow_expression(data: DISCERNData, cells: np.ndarray) -> np.ndarray:
+    """Scaled log expression in float64."""
+    counts = data.layers["counts"][cells].toarray().astype(np.float64)
+    total = data.obs["n_counts"].to_numpy(dtype=np.float64)[cells, None]
+    mean, std = (data.var[name].to_numpy() for name in ("mean_scaling", "var_scaling"))
+    return (np.log1p(counts * 1000.0 / total) - mean) / std
+
+
+def identities(dataset, n_minibatches) -> list[list[int]]:
+    """Gene 0 of every cell, one list per minibatch."""
+    return [
+        minibatch["expression"][:, 0].astype(int).tolist()
+        for minibatch in dataset.take(n_minibatches).as_numpy_iterator()
+    ]
+
+
+def epochs(source, seed, first_epoch=0, n_epochs=1, batch_size=20):
+    dataset = training_minibatches(source, PLAIN, batch_size, seed, first_epoch)
+    per_epoch = minibatches_per_epoch(source, batch_size)
+    cells = identities(dataset, per_epoch * n_epochs)
+    return [sum(cells[i * per_epoch : (i + 1) * per_epoch], []) for i in range(n_epochs)]
+
+
+def test_sources_know_their_sizes(source):
+    assert (source.n_cells, source.n_genes, source.n_batches) == (60, N_GENES, 2)
+
+
+def test_expression_is_that_of_the_formula(data):
+    source = MemorySource(data, data.batches)
+    found = np.concatenate([one["expression"] for one in minibatches(source, data.transform, 16).as_numpy_iterator()])
+    expected = slow_expression(data, np.arange(80))
+    np.testing.assert_allclose(found, expected, atol=5e-6 * np.abs(expected).max())
+
+
+def test_records_and_memory_give_the_same(data, tmp_path):
+    write_records(data, tmp_path / "records")
+    order = np.random.default_rng(0).permutation(data.cells_of("train"))
+    sources = RecordSource(tmp_path / "records", TRAINING), MemorySource(data, data.batches, order)
+    pairs = zip(*(minibatches(one, data.transform, 16).as_numpy_iterator() for one in sources), strict=True)
+    for from_records, from_memory in pairs:
+        assert from_records.keys() == from_memory.keys() == {"expression", "batch", "library_size"}
+        for name, array in from_records.items():
+            np.testing.assert_array_equal(array, from_memory[name])
+
+
+def test_labels_and_library_sizes_belong_to_the_cells(source, data):
+    number = {int(value): i for i, value in enumerate(data.layers["counts"][:, 0].toarray().ravel())}
+    for minibatch in minibatches(source, PLAIN, 16).as_numpy_iterator():
+        cells = [number[int(value)] for value in minibatch["expression"][:, 0]]
+        np.testing.assert_array_equal(minibatch["batch"], np.eye(2)[data.obs["batch"].cat.codes.to_numpy()[cells]])
+        np.testing.assert_array_equal(minibatch["library_size"], data.obs["n_counts"].to_numpy()[cells])
+        np.testing.assert_array_equal(minibatch["expression"], data.layers["counts"][cells].toarray())
+
+
+def test_zeros_are_bit_identical_to_transformed_zero_counts(source, data):
+    zeros = data.zeros
+    assert np.abs(zeros).max() > 10  # where float32 is coarser than the tolerance of the cross entropy
+    both = (minibatches(source, transform, 16).as_numpy_iterator() for transform in (PLAIN, data.transform))
+    for counts, scaled in zip(*both, strict=True):
+        is_zero = scaled["expression"] == zeros
+        np.testing.assert_array_equal(is_zero, counts["expression"] == 0)
+
+
+def test_cells_without_counts_are_all_zeros(make_counts, make_processed, tmp_path):
+    counts = sparse.vstack([sparse.csr_matrix((5, 10), dtype=np.float32), make_counts(7, 10)], format="csr")
+    data = make_processed(counts)
+    (minibatch,) = minibatches(MemorySource(data, data.batches), data.transform, 12).as_numpy_iterator()
+    np.testing.assert_array_equal(minibatch["expression"][:5], np.tile(data.zeros, (5, 1)))
+    expected = data.transform.dense(counts, data.obs["n_counts"].to_numpy())
+    np.testing.assert_allclose(minibatch["expression"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_unshuffled_minibatches_keep_the_last_small_one(source):
+    sizes = [len(one["batch"]) for one in minibatches(source, PLAIN, 16).as_numpy_iterator()]
+    assert sizes == [16, 16, 16, 12]
+    assert minibatches(source, PLAIN, 16).cardinality() == 4
+    assert identities(minibatches(source, PLAIN, 16), -1) == identities(minibatches(source, PLAIN, 16), -1)
+
+
+def test_every_epoch_is_a_permutation(source, data):
+    expected = sorted(data.layers["counts"][data.cells_of("train"), 0].toarray().ravel().astype(int))
+    found = epochs(source, seed=3, n_epochs=4)
+    assert [sorted(epoch) for epoch in found] == [expected] * 4
+    assert len({tuple(epoch) for epoch in found}) == 4
+
+
+def test_the_seed_decides_the_order(source):
+    assert epochs(source, seed=3, n_epochs=2) == epochs(source, seed=3, n_epochs=2)
+    assert epochs(source, seed=3, n_epochs=2) != epochs(source, seed=4, n_epochs=2)
+
+
+@pytest.mark.parametrize("first", [1, 2, 4])
+def test_training_can_be_taken_up_at_any_epoch(source, first):
+    assert epochs(source, seed=3, first_epoch=first, n_epochs=2) == epochs(source, seed=3, n_epochs=first + 2)[first:]
+
+
+def test_cells_that_fill_no_minibatch_are_left_out_of_an_epoch_not_of_training(source):
+    assert minibatches_per_epoch(source, 25) == 2
+    first, *others = epochs(source, seed=0, n_epochs=12, batch_size=25)
+    assert len(set(first)) == 50
+    assert len(set(first).union(*others)) == 60
+
+
+def test_a_small_source_makes_one_minibatch(source):
+    assert minibatches_per_epoch(source, 1000) == 1
+    (cells,) = identities(training_minibatches(source, PLAIN, 1000, seed=0), 1)
+    assert len(set(cells)) == 60
+
+
+def test_one_epoch_is_shuffled_anew_each_time(source):
+    dataset, again = (reshuffled_minibatches(source, PLAIN, 25, seed=5) for _ in range(2))
+    orders = [sum(identities(dataset, -1), []) for _ in range(8)]
+    assert len({tuple(order) for order in orders}) == 8
+    assert {len(set(order)) for order in orders} == {50}
+    assert len(set().union(*orders)) == 60
+    assert sum(identities(again, -1), []) == orders[0]
+    assert dataset.cardinality() == 2
+
+
+def test_training_minibatches_have_a_known_shape(source):
+    spec = training_minibatches(source, PLAIN, 20, seed=0).element_spec
+    assert spec["expression"].shape == (20, N_GENES)
+
+
+def test_all_batches_share_the_first_minibatches(make_counts, make_processed, tmp_path, monkeypatch):
+    """Records of cells sorted by batch still mix them."""
+    data = make_processed(make_counts(200, 10))
+    data.obs["batch"] = data.obs["batch"].cat.codes.sort_values().to_numpy()
+    data.obs["batch"] = data.obs["batch"].map({0: "low", 1: "high"}).astype("category")
+    write_records(data, tmp_path / "records")
+    first = next(iter(minibatches(RecordSource(tmp_path / "records", TRAINING), PLAIN, 20)))
+    assert set(first["batch"].numpy().argmax(axis=1)) == {0, 1}
+
+
+def test_missing_record_files_are_told(data, tmp_path):
+    write_records(data, tmp_path / "records")
+    (tmp_path / "records" / "validate-00000.tfrecords").unlink()
+    assert RecordSource(tmp_path / "records", TRAINING).n_cells == 60
+    with pytest.raises(ExperimentError, match=r"Record files are missing: .*validate-00000.tfrecords.*process --force"):
+        RecordSource(tmp_path / "records", VALIDATION)
+
+
+def test_unknown_batches_are_refused(data):
+    with pytest.raises(DataError, match="40 cells belong to batches the model does not know: high"):
+        MemorySource(data, ["low", "other"])
+
+
+def test_batches_are_matched_by_name(data):
+    (minibatch,) = minibatches(MemorySource(data, ["high", "new", "low"]), PLAIN, 80).as_numpy_iterator()
+    expected = np.where(data.obs["batch"] == "high", 0, 2)
+    np.testing.assert_array_equal(minibatch["batch"].argmax(axis=1), expected)
+    assert minibatch["batch"].shape == (80, 3)
+
+
+def test_single_cells_by_their_published_names(data):
+    cells = list(make_dataset_from_anndata(data).as_numpy_iterator())
+    assert len(cells) == 80
+    inputs, targets = cells[7]
+    assert inputs.keys() == {"input_data", "batch_input_enc", "batch_input_dec"}
+    assert targets.keys() == {"decoder_counts", "decoder_dropouts"}
+    expected = slow_expression(data, np.array([7]))[0]
+    np.testing.assert_allclose(inputs["input_data"], expected, atol=5e-6 * np.abs(expected).max())
+    np.testing.assert_array_equal(inputs["batch_input_enc"], [0, 1])
+
+
+def test_the_autoencoder_reconstructs_its_input_in_its_own_batch():
+    inputs, targets = as_autoencoder_input({"expression": "x", "batch": "b", "library_size": "n"})
+    assert inputs == {"input_data": "x", "batch_input_enc": "b", "batch_input_dec": "b"}
+    assert targets == {"decoder_counts": "x", "decoder_dropouts": "x"}
+
+
+@pytest.fixture
+def published_file(tmp_path):
+    """Three cells of four genes and two batches as the published program wrote them."""
+    values = np.arange(21, dtype="<f4").reshape(3, 7)
+    path = tmp_path / "training.tfrecords_v2"
+    path.write_bytes(gzip.compress(b"".join(frame(cell.tobytes()) for cell in values)))
+    return path, values
+
+
+@pytest.mark.parametrize("as_given", [lambda path: path, str, lambda path: [path], lambda path: [str(path)]])
+def test_published_records(published_file, as_given):
+    path, values = published_file
+    cells = list(parse_tfrecords(as_given(path), genes_no=4, n_labels=2).as_numpy_iterator())
+    np.testing.assert_array_equal([inputs["input_data"] for inputs, _ in cells], values[:, :4])
+    np.testing.assert_array_equal([inputs["batch_input_enc"] for inputs, _ in cells], values[:, 4:6])
+    np.testing.assert_array_equal([targets["decoder_counts"] for _, targets in cells], values[:, :4])
+
+
+@pytest.mark.parametrize(("genes_no", "n_labels"), [(4, 3), (5, 2), (3, 2)])
+def test_published_records_of_other_data_are_refused(published_file, genes_no, n_labels):
+    with pytest.raises(DataError, match=f"holds 7 values per cell; {genes_no} genes and {n_labels} batches need"):
+        parse_tfrecords(published_file[0], genes_no, n_labels)
