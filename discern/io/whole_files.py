@@ -28,7 +28,10 @@ def replacing_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give an empty temporary folder beside ``path``; when the block succeeds it takes the place of ``path``."""
+    """Give an empty temporary folder beside ``path``; when the block succeeds it takes the place of ``path``.
+
+    When anything fails, ``path`` is as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -39,6 +42,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             path.rename(outdated)
         temporary.rename(path)
     finally:
+        if outdated.exists() and not path.exists():
+            outdated.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(outdated, ignore_errors=True)
 
