@@ -1,0 +1,88 @@
+import json
+
+import pytest
+
+from discern.io.whole_files import replacing_file, replacing_folder, write_json, write_text
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with replacing_file(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.suffix == ".txt"  # some writers choose their format by it
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+@pytest.mark.parametrize("old", [None, "old"])
+def test_an_interrupted_file_changes_nothing(tmp_path, error, old):
+    path = tmp_path / "file.txt"
+    if old is not None:
+        path.write_text(old)
+    with pytest.raises(error), replacing_file(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert {one.name: one.read_text() for one in tmp_path.iterdir()} == ({} if old is None else {"file.txt": old})
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), replacing_file(tmp_path / "file.txt"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_the_old_one(tmp_path):
+    path = tmp_path / "folder"
+    for name in ("first", "second"):
+        with replacing_folder(path) as temporary:
+            (temporary / name).write_text(name)
+    assert [one.name for one in path.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_interrupted_folder_changes_nothing(tmp_path, error):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with pytest.raises(error), replacing_folder(path) as temporary:
+        (temporary / "new").write_text("half")
+        raise error
+    assert [one.name for one in path.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_take_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").write_text("old")
+    rename = type(path).rename
+
+    def failing(self, target):
+        if self.name.endswith(".tmp"):
+            raise OSError("no permission")
+        return rename(self, target)
+
+    monkeypatch.setattr(type(path), "rename", failing)
+    with pytest.raises(OSError, match="no permission"), replacing_folder(path) as temporary:
+        (temporary / "new").write_text("new")
+    assert [one.name for one in path.iterdir()] == ["old"]
+
+
+def test_text_and_json_keep_order_and_characters(tmp_path):
+    write_text(tmp_path / "text", "früh\n")
+    assert (tmp_path / "text").read_text(encoding="utf-8") == "früh\n"
+    write_json(tmp_path / "a.json", {"b": 1, "a": "β"})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert list(json.loads(text).items()) == [("b", 1), ("a", "β")]
+    assert "β" in text
+    assert text.endswith("}\n")
+
+
+def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
