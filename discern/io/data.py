@@ -1,5 +1,6 @@
 """Processed data: an AnnData that knows its preprocessing and feeds a network."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ class DISCERNData(anndata.AnnData):
         if not Path(filename).is_file():
             raise DataError(f"{filename} does not exist.")
         try:
-            adata = anndata.read_h5ad(filename)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
+                adata = anndata.read_h5ad(filename)
         except (OSError, KeyError, ValueError, TypeError) as error:
             raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
         data = cls(adata, batch_size, cachefile)
