@@ -1,0 +1,129 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from discern.errors import DataError
+from discern.projection.targets import Target, check_target, target_labels
+
+OWN = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 1, 2]]
+
+
+@pytest.fixture
+def obs():
+    return pd.DataFrame(
+        {
+            "batch": pd.Categorical(["a/b", "a/b", "a/b", "y", "y", "z"]),
+            "celltype": pd.Categorical(["T", "T", "B", "B", "B", "T"]),
+            "tissue": ["lung", None, "liver", "lung", "lung", np.nan],
+            "cluster": [1.0, 1.0, np.nan, 2.0, 2.0, 2.0],
+            "number": [7, 7, 8, 8, 8, 8],
+            "flag": [True, False, True, True, False, False],
+            "score": [0.5, 1.0, 1.0, 2.0, 2.0, 2.0],
+        }
+    )
+
+
+def test_without_target_every_cell_keeps_its_batch(obs):
+    np.testing.assert_array_equal(target_labels(obs, OWN, Target()), OWN)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "cells"),
+    [
+        ("batch", "a/b", [0, 1, 2]),
+        ("celltype", "T", [0, 1, 5]),
+        ("tissue", "lung", [0, 3, 4]),
+        ("cluster", "2", [3, 4, 5]),
+        ("number", "7", [0, 1]),
+        ("flag", "True", [0, 2, 3]),
+        ("score", "2.0", [3, 4, 5]),
+    ],
+)
+def test_a_value_gives_every_cell_the_average_of_its_cells(obs, column, value, cells):
+    expected = np.tile(np.bincount(OWN[cells].argmax(axis=1), minlength=3) / len(cells), (6, 1))
+    labels = target_labels(obs, OWN, Target(column, value))
+    assert labels.dtype == np.float32
+    np.testing.assert_allclose(labels, expected, rtol=1e-6)
+
+
+def test_the_batch_column_alone_gives_the_average_of_all(obs):
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("batch")), np.tile([3 / 6, 2 / 6, 1 / 6], (6, 1)))
+
+
+def test_another_column_alone_gives_the_average_of_each_group(obs):
+    of_t, of_b = [2 / 3, 0, 1 / 3], [1 / 3, 2 / 3, 0]
+    expected = [of_t, of_t, of_b, of_b, of_b, of_t]
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("celltype")), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "target", [Target("batch", "y"), Target("batch"), Target("celltype"), Target("tissue", "lung")]
+)
+def test_labels_of_every_cell_sum_to_one(obs, target):
+    np.testing.assert_allclose(target_labels(obs, OWN, target).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_averages_weigh_cells_that_are_mixtures_themselves(obs):
+    own = np.full((6, 3), 1 / 3, dtype=np.float32)
+    np.testing.assert_allclose(target_labels(obs, own, Target("batch", "y")), own, rtol=1e-6)
+
+
+def test_an_absent_column_is_refused(obs):
+    with pytest.raises(DataError, match="Column 'organ' is missing from obs. Found: batch, celltype"):
+        check_target(obs, Target("organ", "x"))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("celltype", "NK"), ("tissue", "nan"), ("tissue", "None"), ("cluster", "3")]
+)
+def test_a_value_that_does_not_occur_is_refused(obs, column, value):
+    with pytest.raises(DataError, match=f"'{value}' does not occur in obs\\['{column}'\\]. Found: "):
+        target_labels(obs, OWN, Target(column, value))
+
+
+def test_a_category_without_cells_does_not_occur(obs):
+    obs["celltype"] = obs["celltype"].cat.add_categories("NK")
+    with pytest.raises(DataError, match="'NK' does not occur"):
+        target_labels(obs, OWN, Target("celltype", "NK"))
+
+
+@pytest.mark.parametrize(("column", "missing"), [("tissue", 2), ("cluster", 1)])
+def test_cells_without_value_have_no_group(obs, column, missing):
+    with pytest.raises(DataError, match=f"{missing} of 6 cells have no value in obs\\['{column}'\\]"):
+        target_labels(obs, OWN, Target(column))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("batch:b1", Target("batch", "b1")),
+        ("celltype:", Target("celltype")),
+        ("time:12:30", Target("time", "12:30")),
+        ("batch:a b", Target("batch", "a b")),
+    ],
+)
+def test_targets_are_read_from_text(text, expected):
+    assert Target.parse(text) == expected
+
+
+@pytest.mark.parametrize("text", ["batch", "", ":b1", ":"])
+def test_other_text_is_refused(text):
+    with pytest.raises(DataError, match="COLUMN:VALUE"):
+        Target.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (Target(), "unprojected.h5ad"),
+        (Target("batch"), "projected_to_average_batch.h5ad"),
+        (Target("batch", "b1"), "projected_to_average_batch_b1.h5ad"),
+        (Target("celltype", "CD4+ T (naive)"), "projected_to_average_celltype_CD4+_T_(naive).h5ad"),
+        (Target("batch", "a/b"), "projected_to_average_batch_a%2Fb.h5ad"),
+        (Target("batch", "../../x"), "projected_to_average_batch_..%2F..%2Fx.h5ad"),
+        (Target("batch", "a\\b:c*?"), "projected_to_average_batch_a%5Cb%3Ac%2A%3F.h5ad"),
+    ],
+)
+def test_file_names_are_the_published_ones_and_stay_in_the_folder(target, expected, tmp_path):
+    assert target.file_name == expected
+    assert (tmp_path / target.file_name).resolve().parent == tmp_path
