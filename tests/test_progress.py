@@ -1,0 +1,89 @@
+import logging
+import sys
+
+import pytest
+
+from discern.progress import duration, progress
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only goes when it is told to."""
+
+    class Clock:
+        now = 100.0
+
+    monkeypatch.setattr("discern.progress.time.monotonic", lambda: Clock.now)
+    return Clock
+
+
+@pytest.fixture
+def messages(caplog):
+    caplog.set_level(logging.INFO, "discern.progress")
+    return lambda: [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (200, "3 min 20 s"),
+        (3599.9, "1 h 0 min"),
+        (7260, "2 h 1 min"),
+        (float("inf"), "an unknown time"),
+        (float("nan"), "an unknown time"),
+    ],
+)
+def test_durations_as_people_say_them(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_one_line_in_ten_seconds_and_one_at_the_end(clock, messages):
+    with progress("Reading, cell", 100) as report:
+        for done in range(1, 101):
+            clock.now += 0.5
+            report(done)
+    assert [message.split(",")[1] for message in messages()] == [f" cell {n}/100" for n in (20, 40, 60, 80, 100)]
+    assert messages()[0] == "Reading, cell 20/100, about 40 s left"
+    assert messages()[-1] == "Reading, cell 100/100, about 0 s left"
+
+
+def test_every_step_when_asked_for(clock, messages):
+    with progress("Epoch", 3, every_step=True) as report:
+        clock.now += 30
+        report(1, "loss 5")
+        report(2)
+    assert messages() == ["Epoch 1/3, about 1 min 0 s left: loss 5", "Epoch 2/3, about 15 s left"]
+
+
+def test_nothing_done_yet_tells_no_time(clock, messages):
+    with progress("Epoch", 3, every_step=True) as report:
+        report(0)
+    assert messages() == ["Epoch 0/3, about an unknown time left"]
+
+
+def test_an_error_inside_goes_through(messages):
+    with pytest.raises(ValueError, match="inside"), progress("Epoch", 3) as report:
+        report(1)
+        raise ValueError("inside")
+
+
+def test_a_bar_in_a_terminal(messages, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("Projecting", 10) as report:
+        report(10, "done")
+    assert "Projecting" in capsys.readouterr().err
+    assert messages() == []
+
+
+def test_no_bar_when_logging_is_quiet(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logging.getLogger("discern.progress").setLevel(logging.WARNING)
+    try:
+        with progress("Projecting", 10) as report:
+            report(10)
+    finally:
+        logging.getLogger("discern.progress").setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == ""
