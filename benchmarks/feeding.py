@@ -1,11 +1,12 @@
 """Does reading records slow training down? Epochs from records against epochs from dense minibatches in memory.
 
-Usage: python benchmarks/feeding.py EXPERIMENT_FOLDER [--rounds 3] [--cells 3840]
+Usage: python benchmarks/feeding.py EXPERIMENT_FOLDER [--rounds 25] [--minibatches 5]
 
 The experiment must be processed. Both feeds train the same network in turns; the ratio of their rates is printed.
 """
 
 import argparse
+import statistics
 import time
 from pathlib import Path
 
@@ -24,8 +25,8 @@ def main() -> None:
     """Print cells per second of both feeds and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--cells", type=int, default=3840)
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--minibatches", type=int, default=5)
     arguments = parser.parse_args()
     experiment = experiment_of_folder(arguments.experiment)
     config = experiment.config.training
@@ -37,24 +38,24 @@ def main() -> None:
     family.compile(
         build_optimizer(optimizer.algorithm, optimizer.learning_rate, optimizer.arguments), jit_compile=config.XLA
     )
-    steps = max(1, arguments.cells // config.batch_size)
     records = training_minibatches(source, family.transform(), config.batch_size, config.seed).map(family.model_input)
-    held = [minibatch for minibatch in records.take(4)]
-    memory = tf.data.Dataset.from_tensor_slices(
-        tf.nest.map_structure(lambda *parts: tf.stack(parts), *held)
-    ).repeat()
-    feeds = {"records": records, "memory": memory}
-    seconds = dict.fromkeys(feeds, 0.0)
+    held = list(records.take(4))
+    memory = tf.data.Dataset.from_tensor_slices(tf.nest.map_structure(lambda *parts: tf.stack(parts), *held)).repeat()
+    feeds = {"records": iter(records), "memory": iter(memory)}
+    family.model.make_train_function()
+    seconds: dict[str, list[float]] = {name: [] for name in feeds}
     for round_number in range(arguments.rounds + 1):
         for name, feed in feeds.items():
             start = time.perf_counter()
-            family.model.fit(feed, steps_per_epoch=steps, epochs=2, verbose=0, shuffle=False)
+            for _ in range(arguments.minibatches):
+                family.model.train_function(feed)
             if round_number:  # the first compiles
-                seconds[name] += time.perf_counter() - start
-    cells = arguments.rounds * 2 * steps * config.batch_size
+                seconds[name].append(time.perf_counter() - start)
+    cells = arguments.minibatches * config.batch_size
     for name, spent in seconds.items():
-        print(f"{name:<8} {cells / spent:8.0f} cells/s")
-    print(f"records run at {seconds['memory'] / seconds['records']:.1%} of the rate from memory")
+        print(f"{name:<8} {cells / statistics.median(spent):8.0f} cells/s (median)")
+    ratios = [memory / records for memory, records in zip(seconds["memory"], seconds["records"], strict=True)]
+    print(f"records run at {statistics.median(ratios):.1%} of the rate from memory (median of {len(ratios)} rounds)")
 
 
 if __name__ == "__main__":
