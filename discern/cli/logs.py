@@ -11,12 +11,13 @@ from discern.cli.quiet_tensorflow import import_tensorflow
 LOG_FILE = "discern.log"
 
 
-def set_up_logging(verbosity: int, log_file: Path | None = None) -> None:
+def set_up_logging(verbosity: int, log_file: Path | None = None, one_of_several: bool = False) -> None:
     """Send log records to stderr and, when given, append them to a file.
 
     Args:
         verbosity: -1 warnings, 0 progress, 1 details, 2 details of the libraries too.
         log_file: The file; its folder is created when needed.
+        one_of_several: Name the process, which is called like its experiment, in front of every line.
     """
     level = {-1: logging.WARNING, 0: logging.INFO}.get(verbosity, logging.DEBUG)
     root = logging.getLogger()
@@ -25,7 +26,8 @@ def set_up_logging(verbosity: int, log_file: Path | None = None) -> None:
         handler.close()
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(level)
-    terminal.setFormatter(logging.Formatter("%(message)s" if verbosity < 1 else "%(asctime)s %(name)s: %(message)s"))
+    line = "%(message)s" if verbosity < 1 else "%(asctime)s %(name)s: %(message)s"
+    terminal.setFormatter(logging.Formatter(f"[%(processName)s] {line}" if one_of_several else line))
     root.addHandler(terminal)
     root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
     logging.getLogger("discern").setLevel(logging.DEBUG)
@@ -43,6 +45,6 @@ def start_process(verbosity: int, log_file: Path | None, with_tensorflow: bool) 
 
 
 def _start(verbosity: int, log_file: Path | None, with_tensorflow: bool) -> None:
-    set_up_logging(verbosity, log_file)
+    set_up_logging(verbosity, log_file, one_of_several=True)
     if with_tensorflow:
         import_tensorflow(verbosity)

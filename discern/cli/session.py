@@ -67,7 +67,7 @@ def run_mode(
         **arguments: Arguments of the mode.
     """
     with_tensorflow = mode != "process"
-    if with_tensorflow:
+    if with_tensorflow and len(experiments) == 1:
         import_tensorflow(session.verbosity)
     from discern.workflows.runner import DISCERNRunner, OnlineDISCERNRunner
 

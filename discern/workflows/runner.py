@@ -62,11 +62,10 @@ class DISCERNRunner:
         Raises:
             ParametersError: The mode is unknown or there is no experiment.
         """
-        mode = self.modes.canonical(mode)
+        work = partial(_load_and_run, self.modes.entries[self.modes.canonical(mode)])
         known = [one if isinstance(one, Experiment) else experiment_of_folder(Path(one)) for one in experiments]
         if not known:
             raise ParametersError("There is no experiment to run.")
-        work: Callable[..., Any] = self.modes.get(mode)
         if self.debug or len(known) == 1:
             return [Outcome(known[0].name, result=work(known[0], **kwargs))]
         return run_each(work, known, kwargs, self._slots(mode, known), self.start_process)
@@ -78,6 +77,11 @@ class DISCERNRunner:
             at_once = min(len(experiments), budget)
             return [{"n_jobs": budget // at_once}] * at_once
         return [{"gpus": [gpu]} for gpu in self.gpus] or [{}]
+
+
+def _load_and_run(work: Entry, experiment: Experiment, **arguments: Any) -> Any:
+    """Import the work where it runs: another process first sets up what TensorFlow may print."""
+    return work.load()(experiment, **arguments)
 
 
 class OnlineDISCERNRunner(DISCERNRunner):

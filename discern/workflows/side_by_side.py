@@ -4,6 +4,8 @@ import logging
 import multiprocessing
 import os
 import queue
+import signal
+import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +20,7 @@ from discern.workflows.experiment import Experiment
 _LOGGER = logging.getLogger(__name__)
 
 Work = Callable[..., Any]
+_EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,15 @@ def run_each(
     def run(experiment: Experiment) -> Outcome:
         slot = free.get()
         try:
-            return _in_process(work, experiment, {**arguments, **slot}, start_process)
+            outcome = _in_process(work, experiment, {**arguments, **slot}, start_process)
         finally:
             free.put(slot)
-
-    with ThreadPoolExecutor(max_workers=len(slots)) as pool:
-        outcomes = list(pool.map(run, experiments))
-    for outcome in outcomes:
         if outcome.exit_code:
             _LOGGER.error("%s failed: %s", outcome.name, outcome.fault)
-    return outcomes
+        return outcome
+
+    with ThreadPoolExecutor(max_workers=len(slots)) as pool:
+        return list(pool.map(run, experiments))
 
 
 def visible_gpus() -> list[int]:
@@ -97,9 +99,20 @@ def _in_process(
         outcome: Outcome = receiver.recv()
     except EOFError:
         process.join()
-        return Outcome(experiment.name, fault=f"the process ended with exit code {process.exitcode}", exit_code=1)
+        return Outcome(experiment.name, fault=_how_it_ended(process.exitcode), exit_code=1)
     process.join()
     return outcome
+
+
+def _how_it_ended(exit_code: int | None) -> str:
+    if exit_code in {_EXIT_INTERRUPTED, -signal.SIGINT}:
+        return "it was interrupted"
+    if exit_code is None or exit_code >= 0:
+        return f"its process ended with exit code {exit_code} before it was done"
+    known = {int(one): one.name for one in signal.Signals}
+    name = known.get(-exit_code, f"signal {-exit_code}")
+    hint = "; the memory of this machine may be too small" if name == "SIGKILL" else ""
+    return f"its process was killed by {name}{hint}"
 
 
 def _work_and_tell(
@@ -109,13 +122,15 @@ def _work_and_tell(
     arguments: dict[str, Any],
     start_process: Callable[[], None] | None,
 ) -> None:
-    if start_process is not None:
-        start_process()
     try:
+        if start_process is not None:
+            start_process()
         outcome = Outcome(experiment.name, result=work(experiment, **arguments))
     except DiscernError as error:
         _LOGGER.debug("%s", traceback.format_exc())
         outcome = Outcome(experiment.name, fault=str(error), exit_code=error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(_EXIT_INTERRUPTED)
     except Exception:  # noqa: BLE001 - the process ends here; the parent gets the whole traceback
         outcome = Outcome(experiment.name, fault=traceback.format_exc(), exit_code=1)
     sender.send(outcome)

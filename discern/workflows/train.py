@@ -1,7 +1,6 @@
 """``train``: fit one experiment from its records, taking up earlier training."""
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
 from discern.errors import ExperimentError
@@ -18,23 +17,9 @@ from discern.training.devices import set_gpu_and_threads
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
 from discern.workflows.experiment import Experiment
+from discern.workflows.results import TrainResult
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """How training ended.
-
-    Attributes:
-        epochs: Epochs trained in all.
-        best: Best monitored value.
-        finished: Nothing was left to do.
-    """
-
-    epochs: int
-    best: float | None
-    finished: bool
 
 
 def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: Path | None = None) -> TrainResult:
