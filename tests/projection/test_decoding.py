@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from discern.errors import DataError, DiscernError
+from discern.models.contract import DataDescription
+from discern.projection.decoding import decoded_slices, encoded_slices, own_labels
+
+
+def test_labels_are_matched_by_name(data, family):
+    labels = own_labels(data, family.data.batches)
+    assert labels.dtype == np.float32
+    np.testing.assert_array_equal(labels, np.eye(3)[np.where(data.obs["batch"] == "low", 2, 0)])
+
+
+def test_batches_the_model_does_not_know_are_refused(data):
+    with pytest.raises(DataError, match="8 cells belong to batches the model does not know: high/2. Known: low, other"):
+        own_labels(data, ["low", "other"])
+
+
+def test_every_cell_is_encoded_once_as_training_reads_it(data, family):
+    own = own_labels(data, family.data.batches)
+    slices = list(encoded_slices(family, data, own, batch_size=8))
+    assert [cells for cells, _ in slices] == [slice(0, 8), slice(8, 16), slice(16, 23)]
+    assert family.sizes == [8, 8, 7]
+    counts = data.layers["counts"].toarray().astype(np.float64)
+    logged = np.log1p(counts * 100 / data.obs["n_counts"].to_numpy()[:, None])
+    scaled = (logged - data.var["mean_scaling"].to_numpy()) / data.var["var_scaling"].to_numpy()
+    mean = np.concatenate([latent.mean for _, latent in slices])
+    np.testing.assert_allclose(mean, scaled[:, :3] + own.argmax(axis=1)[:, None], rtol=1e-5, atol=1e-5)
+    log_std = np.concatenate([latent.log_std for _, latent in slices])
+    np.testing.assert_allclose(log_std, scaled[:, 3:6], rtol=1e-5, atol=1e-5)
+
+
+def test_zeros_are_drawn_from_the_probabilities(data, family):
+    own = own_labels(data, family.data.batches)
+    slices = list(decoded_slices(family, encoded_slices(family, data, own, 8), own, np.random.default_rng(3)))
+    draws = np.random.default_rng(3).random(data.shape)
+    estimate = np.concatenate([piece.decoded.expression for piece in slices])
+    expression = np.concatenate([piece.expression.toarray() for piece in slices])
+    np.testing.assert_array_equal(expression, np.where(draws > 0.5, 0, estimate).astype(np.float32))
+
+
+def test_the_size_of_the_slices_does_not_matter(data, family):
+    own = own_labels(data, family.data.batches)
+
+    def expression(size):
+        slices = decoded_slices(family, encoded_slices(family, data, own, size), own, np.random.default_rng(0))
+        return np.concatenate([piece.expression.toarray() for piece in slices])
+
+    np.testing.assert_array_equal(expression(5), expression(100))
+
+
+def test_without_probabilities_nothing_is_drawn(data, certain_family):
+    own = own_labels(data, certain_family.data.batches)
+    for piece in decoded_slices(
+        certain_family, encoded_slices(certain_family, data, own, 8), own, np.random.default_rng(0)
+    ):
+        np.testing.assert_array_equal(piece.expression.toarray(), piece.decoded.expression)
+        assert (piece.expression.toarray() > 0).all()
+
+
+def test_data_without_counts_are_refused(data, family):
+    del data.layers["counts"]
+    with pytest.raises(DataError, match="holds no layer 'counts'"):
+        next(encoded_slices(family, data, own_labels(data, family.data.batches), 8))
+
+
+def test_a_family_that_cannot_encode_is_told(data):
+    class Classifier:
+        name = "classifier"
+
+        def __init__(self):
+            self.data = DataDescription(data.n_vars, ("low", "high/2"), 17, data.transform)
+
+        def transform(self):
+            return data.transform
+
+    with pytest.raises(DiscernError, match="A model of family 'classifier' cannot encode cells"):
+        next(encoded_slices(Classifier(), data, own_labels(data, ["low", "high/2"]), 8))
