@@ -1,6 +1,7 @@
 """``discern validate``."""
 
 from pathlib import Path
+from textwrap import indent
 
 import click
 
@@ -24,7 +25,7 @@ def validate(session: Session, params: Path, allow_non_counts: bool) -> None:
         for line in report.lines:
             click.echo(f"  {line}")
         for fault in report.faults:
-            click.secho(f"  FAULT {fault}", fg="red")
+            click.secho(indent(f"FAULT {fault}", "  "), fg="red")
         exit_code = report.exit_code
         outcomes.append(Outcome(experiment.name, fault="; ".join(report.faults), exit_code=exit_code))
     if not any(outcome.exit_code for outcome in outcomes):

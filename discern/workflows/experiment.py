@@ -39,9 +39,10 @@ class Experiment:
         """
         raw = self.config.input_ds.raw_input
         named = raw if isinstance(raw, dict) else dict.fromkeys(raw)
-        return {self._find(Path(path)): column for path, column in named.items()}
+        return {self.find(Path(path)): column for path, column in named.items()}
 
-    def _find(self, path: Path) -> Path:
+    def find(self, path: Path) -> Path:
+        """Return where a path of the parameters leads: from the current folder, else from that of the file."""
         beside_parameters = self.parameters_file.resolve().parent / path
         return beside_parameters if not path.exists() and beside_parameters.exists() else path
 

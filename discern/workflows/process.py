@@ -59,6 +59,7 @@ def process(
     inputs = experiment.input_paths()
     if not inputs:
         raise ParametersError(f"experiments.{experiment.name}.input_ds.raw_input names no file; nothing to process.")
+    search = search_file(experiment)
     recipe = WAERecipe(
         experiment.config.input_ds,
         input_files=inputs,
@@ -68,7 +69,7 @@ def process(
     recipe()
     if copy_original:
         _copy_inputs(list(inputs), folder)
-    write_parameters(experiment)
+    _write_parameters(experiment, search)
     recipe.dump(folder.path)
     if with_tfrecords:
         recipe.dump_tf_records(folder.tfrecords)
@@ -77,23 +78,35 @@ def process(
     data = recipe.sc_raw
     counts = data.obs["batch"].value_counts()
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
+    if folder.last_state.exists():
+        _LOGGER.warning(
+            "%s was trained on the earlier data and `discern train` goes on from there. Remove it to train anew.",
+            folder.job,
+        )
     _LOGGER.info("%s: %d cells, %d genes, %d batches written", experiment.name, data.n_obs, data.n_vars, len(batches))
     return ProcessResult(data.n_obs, data.n_vars, batches)
 
 
-def write_parameters(experiment: Experiment) -> None:
-    """Write the experiment's own parameters.json, and copy its search file when it names one."""
-    write_json(experiment.folder.parameters_file, experiment.content)
+def search_file(experiment: Experiment) -> Path | None:
+    """Return the search file that the experiment names, if any.
+
+    Raises:
+        ParametersError: It does not exist.
+    """
     search = experiment.config.hyperparameter_search
     if search is None:
-        return
-    source = Path(search)
-    if not source.is_file():
-        source = experiment.parameters_file.resolve().parent / search
-    if not source.is_file():
+        return None
+    path = experiment.find(Path(search))
+    if not path.is_file():
         raise ParametersError(f"experiments.{experiment.name}.hyperparameter_search: {search} does not exist.")
-    if source.resolve() != experiment.folder.hyperparameter_file.resolve():
-        shutil.copyfile(source, experiment.folder.hyperparameter_file)
+    return path
+
+
+def _write_parameters(experiment: Experiment, search: Path | None) -> None:
+    """Write the experiment's own parameters.json, and copy its search file when it names one."""
+    write_json(experiment.folder.parameters_file, experiment.content)
+    if search is not None and search.resolve() != experiment.folder.hyperparameter_file.resolve():
+        shutil.copyfile(search, experiment.folder.hyperparameter_file)
 
 
 def _copy_inputs(paths: list[Path], folder: ExperimentFolder) -> None:

@@ -4,9 +4,12 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from discern.errors import ExperimentError
+import pandas as pd
+
+from discern.errors import ExperimentError, ShapeError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.processed_annotation import read_annotation
 from discern.keys import BATCH
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
@@ -48,11 +51,11 @@ def project(
     """
     training = experiment.config.training
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus)
-    require_model(experiment.folder)
+    require_model(experiment)
     if filename is None:
         data = DISCERNData.from_folder(experiment.folder.path, training.batch_size)
     else:
-        data = DISCERNData.read_h5ad(filename, training.batch_size)
+        data = _with_genes_of(experiment.folder, DISCERNData.read_h5ad(filename, training.batch_size), filename)
     family = trained_family(experiment, data)
     wanted = list(targets)
     if all_batches:
@@ -70,16 +73,38 @@ def project(
     return paths
 
 
-def require_model(folder: ExperimentFolder) -> None:
+def require_model(experiment: Experiment) -> None:
     """Refuse an experiment that was never trained.
 
     Raises:
         ExperimentError: There is no model.
     """
-    if not folder.best_model.is_file():
+    if not experiment.folder.best_model.is_file():
+        verb = "train" if experiment.folder.processed_file.is_file() else "process"
         raise ExperimentError(
-            f"Cannot project: {folder.path} has no trained model. Run `discern train {folder.parameters_file}` first."
+            f"Cannot project: {experiment.folder.path} has no trained model. "
+            f"Run `discern {verb} {experiment.parameters_file}` first."
         )
+
+
+def _with_genes_of(folder: ExperimentFolder, data: DISCERNData, filename: Path) -> DISCERNData:
+    """Return the cells of another file with their genes in the order of the model's, matched by name.
+
+    Raises:
+        ShapeError: The file has other genes than the data the model was trained on.
+    """
+    genes = read_annotation(folder.processed_file).genes if folder.processed_file.is_file() else list(data.var_names)
+    if list(data.var_names) == genes:
+        return data
+    missing, others = pd.Index(genes).difference(data.var_names), data.var_names.difference(genes)
+    if len(missing) or len(others):
+        examples = ", ".join([*missing[:3], *others[:3]])
+        raise ShapeError(
+            f"{filename} does not have the genes of the model: {len(missing)} of {len(genes)} are missing and "
+            f"{len(others)} are others (e.g. {examples}). To add raw cells with these genes, use `discern onlinetraining`."
+        )
+    _LOGGER.info("The genes of %s stand in another order than the model's; they are matched by name.", filename)
+    return DISCERNData(data[:, genes].copy(), data.batch_size)
 
 
 def trained_family(experiment: Experiment, data: DISCERNData) -> ModelFamily:

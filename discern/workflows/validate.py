@@ -8,7 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.config.experiment import ExperimentConfig
-from discern.errors import DataError, DiscernError
+from discern.errors import DataError, DiscernError, ParametersError
 from discern.io.input_checks import check_counts
 from discern.io.merging import merge_data_sets
 from discern.io.naming import input_names
@@ -20,6 +20,7 @@ from discern.preprocessing.recipe import N_COMPONENTS
 from discern.preprocessing.splitting import split_cells
 from discern.progress import duration
 from discern.workflows.experiment import Experiment
+from discern.workflows.process import search_file
 
 _IMPORTED_BYTES = 150e6  # what the interpreter and its libraries take before any data
 _BYTES_PER_ENTRY = 32  # counts, expression and the copies of one step, measured
@@ -58,9 +59,12 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
     """
     report = ValidationReport()
     inputs = experiment.input_paths()
-    if not inputs:
-        report.fault(DataError("input_ds.raw_input names no file."))
-        return report
+    try:
+        search_file(experiment)
+        if not inputs:
+            raise ParametersError("input_ds.raw_input names no file.")
+    except ParametersError as error:
+        report.fault(error)
     read: dict[str, AnnData] = {}
     columns: dict[str, str | None] = {}
     for name, (path, column) in zip(input_names(list(inputs)), inputs.items(), strict=True):
@@ -71,7 +75,7 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
             read[name], columns[name] = adata, column
         except DiscernError as error:
             report.fault(error)
-    if report.faults:
+    if not inputs or len(read) < len(inputs):
         return report
     try:
         merged, _ = merge_data_sets(read, columns)
@@ -93,35 +97,39 @@ def _check_kept(config: ExperimentConfig, merged: AnnData, report: ValidationRep
     )
     codes = merged.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
     batches = [str(name) for name in merged.obs[BATCH].cat.categories]
-    before, after = (np.bincount(codes[mask], minlength=len(batches)) for mask in (kept.cells | True, kept.cells))
+    before, after = (np.bincount(one, minlength=len(batches)) for one in (codes, codes[kept.cells]))
     for name, n_before, n_after in zip(batches, before, after, strict=True):
         report.lines.append(f"batch '{name}': {n_after} of {n_before} cells")
         if n_before and not n_after:
             report.fault(
                 DataError(f"No cell of batch '{name}' has {limits.min_genes} genes. Lower filtering.min_genes.")
             )
-    if report.faults:
+    if (after[before > 0] == 0).any():
         return
-    require_enough_for(N_COMPONENTS, n_cells, n_genes)
+    try:
+        require_enough_for(N_COMPONENTS, n_cells, n_genes)
+    except DataError as error:
+        report.fault(error)
     split = config.input_ds.split
     split_cells(np.random.RandomState(split.split_seed), codes[kept.cells], batches, split)
-    report.lines += _costs(config, counts, n_cells, n_genes, len(batches))
+    report.lines += _costs(config, counts, n_cells, n_genes)
 
 
-def _costs(
-    config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_genes: int, n_batches: int
-) -> list[str]:
+def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_genes: int) -> list[str]:
     weights = _weights(config, n_genes)
     per_minibatch = _KERNEL_SECONDS_PER_MINIBATCH * n_cells / config.training.batch_size
     epoch = n_cells * weights * _FLOPS_PER_WEIGHT / (_SHARE_OF_PRODUCT_RATE * _matrix_product_rate()) + per_minibatch
     dense = n_cells * n_genes * 4
     return [
-        f"memory: process about {(_IMPORTED_BYTES + counts.nnz * _BYTES_PER_ENTRY) / 1e9:.1f} GB, "
-        f"train about {(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20) / 1e9:.1f} GB",
-        f"disk: about {counts.nnz * 8 / 1e9:.2f} GB processed, {weights * 16 / 1e9:.2f} GB model, "
-        f"{dense / 1e9:.2f} GB per projection",
+        f"memory: process about {_bytes(_IMPORTED_BYTES + counts.nnz * _BYTES_PER_ENTRY)}, "
+        f"train about {_bytes(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20)}",
+        f"disk: about {_bytes(counts.nnz * 8)} processed, {_bytes(weights * 16)} model, {_bytes(dense)} per projection",
         f"time: about {duration(epoch)} per epoch on this CPU, {duration(epoch * _EPOCHS_SHOWN)} for {_EPOCHS_SHOWN} epochs",
     ]
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(number / 1e6, 1):.0f} MB"
 
 
 def _weights(config: ExperimentConfig, n_genes: int) -> int:
