@@ -54,7 +54,7 @@ def read_cell_ranger_folder(folder: Path) -> RawCounts:
     place = find_matrix_folder(folder)
     matrix_file, features_file, barcodes_file = (_one_of(place, names) for names in (_MATRICES, _FEATURES, _BARCODES))
     features, barcodes = _table(features_file), _table(barcodes_file)
-    matrix = mmread(matrix_file)
+    matrix = mmread(matrix_file, spmatrix=True)
     if matrix.shape != (len(features), len(barcodes)):
         raise DataError(
             f"{matrix_file} holds {matrix.shape[0]} genes x {matrix.shape[1]} cells, but {features_file.name} has "

@@ -65,10 +65,11 @@ class ProjectionWriter:
 
     def write_raw(self, expression: sparse.csr_matrix, var: pd.DataFrame) -> None:
         """Write ``raw``: the input as it was."""
-        write_elem(self._open, "raw/X", expression, dataset_kwargs=_COMPRESSION)
-        write_elem(self._open, "raw/var", var)
-        write_elem(self._open, "raw/varm", {})
-        self._open["raw"].attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
+        raw = self._open.create_group("raw")
+        write_elem(raw, "X", expression, dataset_kwargs=_COMPRESSION)
+        write_elem(raw, "var", var)
+        write_elem(raw, "varm", {})
+        raw.attrs.update({"encoding-type": "raw", "encoding-version": "0.1.0"})
 
     def append(
         self, expression: sparse.csr_matrix, layers: Mapping[str, np.ndarray], obsm: Mapping[str, np.ndarray]

@@ -41,7 +41,13 @@ def read_table(path: Path, separator: str) -> RawCounts:
         cells = header[1:]
         try:
             chunks = pd.read_csv(
-                text, sep=separator, header=None, chunksize=rows, converters={0: str}, low_memory=False
+                text,
+                sep=separator,
+                header=None,
+                chunksize=rows,
+                dtype={0: str},
+                keep_default_na=False,
+                low_memory=False,
             )
             for chunk in chunks:
                 cells = _cells(path, header, chunk.shape[1])
@@ -57,6 +63,9 @@ def read_table(path: Path, separator: str) -> RawCounts:
         sparse.vstack(parts, format="csr").T.tocsr() if parts else sparse.csr_matrix((len(cells), 0), dtype=np.float32)
     )
     return RawCounts(matrix, pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes, dtype=object)))
+
+
+_ABSENT = {"", "na", "nan", "n/a", "null", "none"}
 
 
 def _open(path: Path) -> TextIO:
@@ -84,7 +93,7 @@ def _values(path: Path, chunk: pd.DataFrame, cells: list[str]) -> np.ndarray:
     if len(bad):
         row, column = bad[0]
         received = entries.iat[row, column]
-        what = "empty or NA" if pd.isna(received) else repr(received)
+        what = "empty or NA" if str(received).strip().lower() in _ABSENT else repr(received)
         raise DataError(
             f"{path}: {len(bad)} entries are not numbers; the first is gene {chunk.iat[row, 0]}, cell {cells[column]}: "
             f"{what}. Every entry must be a count; is the file complete?"

@@ -53,7 +53,7 @@ def test_pieces_make_a_whole_file(tmp_path, content, annotation, slices):
     np.testing.assert_array_equal(read.obsm["X_L"], latent)
     np.testing.assert_array_equal(read.raw.X.toarray(), raw.toarray())
     assert list(read.raw.var_names) == list(annotation[1].index)
-    pd.testing.assert_frame_equal(read.obs.astype({"free": object}), annotation[0])
+    pd.testing.assert_frame_equal(read.obs.astype({"free": object}), annotation[0].astype({"free": object}))
     pd.testing.assert_frame_equal(read.var, annotation[1])
     assert read.uns["discern"]["seed"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
