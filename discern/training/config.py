@@ -27,7 +27,7 @@ class EarlyStoppingConfig(ConfigSection):
         relative_min_delta: The same as a fraction of the best value; replaces ``min_delta`` when given.
         monitor: A column of the history: ``val_loss``, ``val_decoder_counts_loss``, ...
         mode: Whether smaller or larger is better; ``auto`` means smaller.
-        baseline: Value that must be beaten.
+        baseline: Value to start from: only a better one is an improvement.
         restore_best_weights: Go on with the best weights when training has stopped.
     """
 

@@ -1,9 +1,13 @@
 """Early stopping that ignores the first epochs."""
 
 import logging
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
+
+from discern.errors import ParametersError
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -20,10 +24,14 @@ class DelayedEarlyStopping(keras.callbacks.EarlyStopping):
         patience: Epochs without improvement before stopping.
         verbose: As in Keras.
         mode: ``min``, ``max`` or ``auto`` (smaller is better unless the name says otherwise).
-        baseline: Value that must be beaten.
+        baseline: Value to start from: only a better one is an improvement.
         restore_best_weights: Restore the weights of the best epoch when stopping.
         relative_min_delta: Smallest change as a fraction of the best value, in place of ``min_delta``.
     """
+
+    wait: int
+    best: float | None
+    best_epoch: int
 
     def __init__(
         self,
@@ -52,6 +60,7 @@ class DelayedEarlyStopping(keras.callbacks.EarlyStopping):
         self.delay = delay
         self.relative_min_delta = relative_min_delta
         self._best_logs: dict[str, float] = {}
+        self._best_is_earlier = False
         self._resumed: dict[str, Any] = {}
 
     @property
@@ -64,38 +73,68 @@ class DelayedEarlyStopping(keras.callbacks.EarlyStopping):
             "best_logs": {name: float(value) for name, value in self._best_logs.items()},
         }
 
-    def resume(self, state: dict[str, Any]) -> None:
+    def resume(self, state: Mapping[str, Any]) -> None:
         """Go on from an earlier :attr:`state` when training begins."""
         self._resumed = dict(state)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Forget earlier training, or take it up."""
         super().on_train_begin(logs)
+        # Keras 3 lets a run that gets better without ever beating the baseline go on; that of TensorFlow 2.1 did not
+        self.best = self._resumed.get("best", self.baseline)
         self.wait = self._resumed.get("wait", self.wait)
-        self.best = self._resumed.get("best", self.best)
         self.best_epoch = self._resumed.get("best_epoch", self.best_epoch)
-        self._best_logs = self._resumed.get("best_logs", {})
+        self._best_logs = dict(self._resumed.get("best_logs", {}))
+        self._best_is_earlier = bool(self._best_logs)
+        self._resumed = {}
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Compare from epoch ``delay`` on."""
+        """Compare from epoch ``delay`` on.
+
+        Raises:
+            ParametersError: The history has no column ``monitor``.
+        """
+        logs = dict(logs or {})
+        if self.monitor not in logs:
+            raise ParametersError(
+                f"Early stopping cannot monitor '{self.monitor}': the history has no such column. "
+                f"Use one of: {', '.join(logs)}."
+            )
         if epoch < self.delay:
             return
+        if self.monitor_op is None:  # Keras would wait longer and then change the sign of min_delta once more
+            self._set_monitor_op()
         if self.relative_min_delta is not None and self.best is not None:
-            sign = -1.0 if self.min_delta < 0 or self.mode == "min" else 1.0
-            self.min_delta = sign * self.relative_min_delta * abs(self.best)
-        before = self.best_epoch
+            self.min_delta = math.copysign(self.relative_min_delta * abs(self.best), self._sign)
+        best, best_epoch = self.best, self.best_epoch
         super().on_epoch_end(epoch, logs)
-        if self.best_epoch != before or not self._best_logs:
-            self._best_logs = dict(logs or {})
-        if self.model.stop_training:
-            self._report(epoch, logs or {})
+        if self.best is not best:
+            self._best_logs, self._best_is_earlier = logs, False
+        else:
+            self.best_epoch = best_epoch  # Keras names the first epoch of this run, even when an earlier one was better
+        if self.model.stop_training and self.stopped_epoch == epoch:
+            self._report(epoch, logs)
 
-    def _report(self, epoch: int, logs: dict[str, float]) -> None:
+    def on_train_end(self, logs: Any = None) -> None:
+        """Restore the best weights when asked to and when this run has seen them."""
+        if self.restore_best_weights and self._best_is_earlier:
+            _LOGGER.info("The best weights are those of epoch %d, before training was resumed.", self.best_epoch + 1)
+            self.best_weights = None
+        super().on_train_end(logs)
+
+    @property
+    def _sign(self) -> float:
+        return 1.0 if self.monitor_op(1, 0) else -1.0
+
+    def _report(self, epoch: int, logs: Mapping[str, float]) -> None:
         changes = [
             f"{name} {self._best_logs[name]:.5g} → {value:.5g}"
             for name, value in logs.items()
             if name in self._best_logs and name.startswith("val_") == self.monitor.startswith("val_")
         ]
+        if not self._best_logs:
+            _LOGGER.info("Stopped after epoch %d: %s did not reach %g.", epoch + 1, self.monitor, self.baseline)
+            return
         _LOGGER.info(
             "Stopped after epoch %d: %s has not improved since epoch %d. Since then: %s.",
             epoch + 1,
