@@ -1,10 +1,14 @@
 """Weights and training state as HDF5, configuration as JSON; no pickle.
 
 ``/weights/<path of the variable>`` holds the model's weights. A training state also has ``/random/<n>`` (states of the
-random streams) and ``/optimizer/<n>``, both in the order of the model. The attribute ``description`` is JSON.
+random streams) and ``/optimizer/<n>`` (each with its name), both in the order of the model. The attribute
+``description`` is JSON.
 """
 
 import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ import h5py
 import keras
 import numpy as np
 
-from discern.errors import ExperimentError, ShapeError
+from discern.errors import DiscernError, ExperimentError, ShapeError
 from discern.io.transform import InputTransform
 from discern.io.whole_files import replacing_file
 from discern.models.catalog import CONFIGS, FAMILIES
@@ -73,6 +77,7 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
                 file[f"random/{number:04d}"] = variable.numpy()
             for number, variable in enumerate(model.optimizer.variables):
                 file[f"optimizer/{number:04d}"] = variable.numpy()
+                file[f"optimizer/{number:04d}"].attrs["name"] = _plain_name(variable)
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
@@ -88,20 +93,24 @@ def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]
     Raises:
         ExperimentError: The file is no checkpoint or is damaged.
     """
-    with _open(path) as file:
+    with _reading(path) as file:
         content = json.loads(file.attrs["description"])
         scaling = None
         if "scaling" in file:
             scaling = GeneScaling(file["scaling/mean"][()], file["scaling/std"][()])
-    config = CONFIGS.get(content["family"]).model_validate(content["config"])
-    transform = InputTransform(content["library_size"], content["log"], scaling)
-    data = DataDescription(content["n_genes"], tuple(content["batches"]), content["n_train_cells"], transform)
-    checkpoint = Checkpoint(content["epoch"], content["monitored"], content["early_stopping"])
-    return content["family"], config, data, checkpoint
+        config = CONFIGS.get(content["family"]).model_validate(content["config"])
+        transform = InputTransform(content["library_size"], content["log"], scaling)
+        data = DataDescription(content["n_genes"], tuple(content["batches"]), content["n_train_cells"], transform)
+        checkpoint = Checkpoint(content["epoch"], content["monitored"], content["early_stopping"])
+        return content["family"], config, data, checkpoint
 
 
 def load_family(path: Path, seed: int = 0) -> tuple[ModelFamily, Checkpoint]:
-    """Build the family a checkpoint describes and load its weights."""
+    """Build the family a checkpoint describes and load its weights.
+
+    Raises:
+        ExperimentError: The file is no checkpoint or is damaged.
+    """
     name, config, data, checkpoint = read_description(path)
     family = FAMILIES.get(name)(config, data, seed)
     load_weights(path, family.model)
@@ -112,9 +121,10 @@ def load_weights(path: Path, model: keras.Model) -> None:
     """Load the weights of a checkpoint into a model of the same architecture.
 
     Raises:
-        ShapeError: A weight is missing, too much, or of another shape.
+        ExperimentError: The file is no checkpoint or is damaged.
+        ShapeError: A weight is missing, too much, or of another shape; the model is as it was.
     """
-    with _open(path) as file:
+    with _reading(path) as file:
         stored: dict[str, h5py.Dataset] = {}
         file["weights"].visititems(
             lambda name, item: stored.update({name: item} if isinstance(item, h5py.Dataset) else {})
@@ -130,36 +140,59 @@ def load_weights(path: Path, model: keras.Model) -> None:
                 raise ShapeError(
                     f"{path}: {name} has shape {stored[name].shape}, the model needs {tuple(variable.shape)}."
                 )
-            variable.assign(stored[name][()])
+        values = {name: dataset[()] for name, dataset in stored.items()}
+    for name, variable in own.items():
+        variable.assign(values[name])
 
 
 def load_state(path: Path, model: keras.Model) -> None:
     """Load optimizer and random streams into a compiled model.
 
+    A constant learning rate stays as configured: it may be lowered between two runs.
+
     Raises:
-        ShapeError: The optimizer is another one.
+        ExperimentError: The file is no checkpoint or is damaged.
+        ShapeError: The optimizer is another one; the model is as it was.
     """
     model.optimizer.build(model.trainable_variables)
-    with _open(path) as file:
-        for group, variables in (("random", random_states(model)), ("optimizer", model.optimizer.variables)):
-            stored = [file[group][name][()] for name in sorted(file[group])] if group in file else []
-            if [np.shape(value) for value in stored] != [tuple(variable.shape) for variable in variables]:
-                raise ShapeError(
-                    f"{path}: the stored {group} state does not fit the configured one. "
-                    "Restore the parameters it was trained with, or remove the job folder to start anew."
-                )
-            for variable, value in zip(variables, stored, strict=True):
+    groups = {"random": random_states(model), "optimizer": model.optimizer.variables}
+    with _reading(path) as file:
+        values = {group: _stored_values(path, file, group, variables) for group, variables in groups.items()}
+    for group, variables in groups.items():
+        for variable, value in zip(variables, values[group], strict=True):
+            if not variable.path.endswith("/learning_rate"):
                 variable.assign(value)
 
 
-def _open(path: Path) -> h5py.File:
+def _stored_values(path: Path, file: h5py.File, group: str, variables: Sequence[keras.Variable]) -> list[np.ndarray]:
+    stored = [file[group][name] for name in sorted(file[group])] if group in file else []
+    fits = [dataset.shape for dataset in stored] == [tuple(variable.shape) for variable in variables]
+    if group == "optimizer":
+        fits = fits and [dataset.attrs["name"] for dataset in stored] == [_plain_name(one) for one in variables]
+    if not fits:
+        raise ShapeError(
+            f"{path}: the stored {group} state does not fit the configured one. "
+            "Restore the parameters it was trained with, or remove the job folder to start anew."
+        )
+    return [dataset[()] for dataset in stored]
+
+
+def _plain_name(variable: keras.Variable) -> str:
+    """Return the name without the number that Keras gives the second optimizer of a process: adam_1/m is adam/m."""
+    return re.sub(r"_\d+/", "/", variable.path)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """Open a checkpoint; whatever a damaged file makes h5py or the reader raise becomes an ExperimentError."""
     if not path.is_file():
         raise ExperimentError(f"{path} does not exist. Run `discern train` first.")
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ExperimentError(f"{path} cannot be read, it may be truncated: {error}") from error
-    if file.attrs.get("format") != FORMAT:
-        file.close()
-        raise ExperimentError(f"{path} was not written by this program.")
-    return file
+        with h5py.File(path, "r") as file:
+            if file.attrs.get("format") != FORMAT:
+                raise ExperimentError(f"{path} was not written by this program.")
+            yield file
+    except DiscernError:
+        raise
+    except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ExperimentError(f"{path} cannot be read, it may be truncated or damaged: {error}") from error
