@@ -36,6 +36,8 @@ def fit(
     transform = family.transform()
     training = training_minibatches(train, transform, batch_size, seed, epochs.start).map(family.model_input)
     validation = minibatches(valid, transform, batch_size).map(family.model_input)
+    # otherwise TensorFlow traces the training step once to make these variables and once more to run it
+    family.model.optimizer.build(family.model.trainable_variables)
     return family.model.fit(
         training,
         initial_epoch=epochs.start,
