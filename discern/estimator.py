@@ -49,7 +49,8 @@ class DISCERN:
         self.wae_model: keras.Model | None = None
         self.start_step = 0
         self._optimizer: keras.Optimizer | None = None
-        self._scale: float = self.config.model.reconstruction_weight
+        self._scale: float | None = None  # as configured
+        self._knows_data = False
 
     @classmethod
     def from_json(cls, jsondata: Mapping[str, Any]) -> "DISCERN":
@@ -108,14 +109,15 @@ class DISCERN:
         """
         transform = InputTransform(library_size=self.config.input_ds.scale.LSN, log=True)
         batches = tuple(str(number) for number in range(n_labels))
-        self._adopt(self._new_family(DataDescription(n_genes, batches, int(scale), transform)), 0)
+        self._adopt(self._new_family(DataDescription(n_genes, batches, int(scale), transform)))
 
     def _new_family(self, description: DataDescription) -> ModelFamily:
         config = self.config.model
         return FAMILIES.get(config.name)(config, description, self.config.training.seed)
 
-    def _adopt(self, family: ModelFamily, step: int) -> None:
-        self.family, self.wae_model, self.start_step = family, family.model, step
+    def _adopt(self, family: ModelFamily, step: int = 0, knows_data: bool = False) -> None:
+        self.family, self.wae_model, self.start_step, self._knows_data = family, family.model, step, knows_data
+        self._optimizer = None  # its state belongs to the weights of the model before
 
     def get_optimizer(self) -> keras.Optimizer:
         """Return a new optimizer as configured."""
@@ -138,7 +140,7 @@ class DISCERN:
             ExperimentError: The folder holds no model.
         """
         family, checkpoint = load_family(_best_model(Path(directory)))
-        self._adopt(family, checkpoint.epoch)
+        self._adopt(family, checkpoint.epoch, knows_data=True)
 
     def training(
         self,
@@ -159,16 +161,16 @@ class DISCERN:
             ``history`` holds the loss and every term per epoch, ``epoch`` the numbers of the epochs.
         """
         family = self._family
-        self._describe(inputdata)
         check_genes(family, inputdata)
+        self._learn_from(inputdata)
         # compiled here in any case: only the data know the value of a zero count
-        optimizer = self._optimizer or self.get_optimizer()
-        self.compile(optimizer, self._scale)
+        self._optimizer = self._optimizer or self.get_optimizer()
+        family.compile(self._optimizer, self.config.training.XLA, self._scale)
         epochs = range(self.start_step, max_steps)
         history = fit(
             family,
-            MemorySource(inputdata, inputdata.batches, inputdata.cells_of(TRAIN)),
-            MemorySource(inputdata, inputdata.batches, inputdata.cells_of(VALID)),
+            MemorySource(inputdata, family.data.batches, inputdata.cells_of(TRAIN)),
+            MemorySource(inputdata, family.data.batches, inputdata.cells_of(VALID)),
             batch_size=inputdata.batch_size,
             seed=self.config.training.seed,
             epochs=epochs,
@@ -180,15 +182,21 @@ class DISCERN:
             save_checkpoint(Path(savepath) / path, family, Checkpoint(self.start_step), with_state=False)
         return history
 
-    def _describe(self, data: DISCERNData) -> None:
-        """Tell the family what the data knows better: batch names, scaling, the value of a zero count."""
+    def _learn_from(self, data: DISCERNData) -> None:
+        """Tell a newly built family what only data know: batch names, scaling, the value of a zero count.
+
+        A family that was trained or restored keeps what it knows; cells are matched with its batches by name.
+        """
         family = self._family
+        if self._knows_data:
+            return
         if len(data.batches) != family.data.n_batches:
             raise DataError(
                 f"The data has {len(data.batches)} batches ({', '.join(data.batches)}), the model was built for "
                 f"{family.data.n_batches}."
             )
         family.data = replace(family.data, batches=tuple(data.batches), transform=data.transform)
+        self._knows_data = True
 
     def generate_latent_codes(
         self, counts: np.ndarray, batch_labels: np.ndarray, batch_size: int
@@ -231,7 +239,7 @@ class DISCERN:
             column_value: Value in that column; None or empty: see :func:`~discern.projection.targets.target_labels`.
             store_sigmas: Keep the latent log standard deviations.
         """
-        self._check_described(input_data)
+        self._learn_from(input_data)
         target = Target(column, column_value or None)
         seed = self.config.training.seed
         return reconstruct_cells(self._family, input_data, target, seed=seed, store_sigmas=store_sigmas)
@@ -251,14 +259,10 @@ class DISCERN:
             save_path: Folder of the files.
             store_sigmas: Keep the latent log standard deviations.
         """
-        self._check_described(input_data)
+        self._learn_from(input_data)
         targets = [Target(column, value or None) for column, value in metadata or ()] or [Target()]
         seed = self.config.training.seed
         return project_cells(self._family, input_data, targets, Path(save_path), seed=seed, store_sigmas=store_sigmas)
-
-    def _check_described(self, data: DISCERNData) -> None:
-        if self._family.data.transform.scaling is None and data.transform.scaling is not None:
-            self._describe(data)  # built, but neither trained nor restored: names and scaling are those of the data
 
 
 def _in_minibatches(

@@ -93,8 +93,16 @@ class ModelFamily(ABC):
         """Return (inputs, targets) of the model for one minibatch of the data path."""
 
     @abstractmethod
-    def compile(self, optimizer: keras.Optimizer, jit_compile: bool) -> None:
-        """Make the model ready for ``fit``."""
+    def compile(
+        self, optimizer: keras.Optimizer, jit_compile: bool, reconstruction_weight: float | None = None
+    ) -> None:
+        """Make the model ready for ``fit``.
+
+        Args:
+            optimizer: A Keras optimizer.
+            jit_compile: Compile the training step with XLA.
+            reconstruction_weight: Weight of the reconstruction term in place of the configured one.
+        """
 
     def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
         """Return the variables whose axis 0 is the batch; they grow when batches are added."""

@@ -12,7 +12,10 @@ TOTAL = "loss"
 class Objective(Protocol):
     """What a family minimises: named terms and their weights."""
 
-    weights: Mapping[str, float]
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The weight of every term by name."""
+        ...
 
     def terms(self, inputs: Any, targets: Any, outputs: Any) -> Mapping[str, Any]:
         """Return every term by name: per cell, or already reduced. The loss is the weighted sum of their means."""

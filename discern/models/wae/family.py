@@ -68,7 +68,7 @@ class WAEFamily(ModelFamily):
 
     def model_input(self, minibatch: Mapping[str, Any]) -> tuple[Any, Any]:
         """Reconstruct the input in its own batch."""
-        return as_autoencoder_input(minibatch)
+        return as_autoencoder_input(dict(minibatch))
 
     def compile(
         self, optimizer: keras.Optimizer, jit_compile: bool, reconstruction_weight: float | None = None

@@ -5,7 +5,7 @@ Dense without bias → normalisation (+ shift per batch) → activation → drop
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -18,8 +18,8 @@ from discern.layers.sigma import SigmaRegularization
 from discern.models.termwise import TermwiseModel
 from discern.registry import ACTIVATIONS, NORMALISATIONS, REGULARIZERS
 
-Activation = str | Callable[[Any], Any]
-Regularization = Mapping[str, Any] | keras.Regularizer | None
+Activation: TypeAlias = str | Callable[[Any], Any]
+Regularization: TypeAlias = Mapping[str, Any] | keras.Regularizer | None
 
 COUNTS = "decoder_counts"
 DROPOUTS = "decoder_dropouts"

@@ -29,7 +29,7 @@ class WAEObjective:
             lower_label_smoothing=config.crossentropy.lower_label_smoothing,
         )
         weight = config.reconstruction_weight if reconstruction_weight is None else reconstruction_weight
-        self.weights = {
+        self.weights: Mapping[str, float] = {
             COUNTS: weight,
             DROPOUTS: config.weighting_decoder_dropout,
             MMD: config.wae_lambda,
