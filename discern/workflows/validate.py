@@ -22,7 +22,7 @@ from discern.progress import duration
 from discern.workflows.experiment import Experiment
 from discern.workflows.process import search_file
 
-_IMPORTED_BYTES = 150e6  # what the interpreter and its libraries take before any data
+_IMPORTED_BYTES = 250e6  # what the interpreter and its libraries take before any data
 _BYTES_PER_ENTRY = 32  # counts, expression and the copies of one step, measured
 _EPOCHS_SHOWN = 50
 _FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward

@@ -1,0 +1,123 @@
+import io
+import json
+import sys
+
+import anndata
+import numpy as np
+import pytest
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_run_tells_its_steps_and_keeps_a_log(discern, parameters, here):
+    finished = discern("process", parameters())
+    assert finished.exit_code == 0
+    assert finished.stdout == ""
+    assert "After merging: 80 cells, 60 genes" in finished.stderr
+    assert "run: 80 cells, 59 genes, 2 batches written" in finished.stderr
+    assert "INFO MainProcess discern.workflows.process: run: 80 cells" in (here / "exps" / "discern.log").read_text()
+    folder = here / "exps" / "run"
+    assert json.loads((folder / "parameters.json").read_text())["input_ds"]["raw_input"] == ["cells.h5ad"]
+    assert {path.name for path in folder.iterdir()} == {"parameters.json", "processed_data", "TF_records"}
+
+
+def test_quiet_says_nothing_when_all_is_well(discern, parameters, here):
+    finished = discern("-q", "process", parameters(), "--without_tfrecords", "--copy_original")
+    assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "", "")
+    folder = here / "exps" / "run"
+    assert {path.name for path in folder.iterdir()} == {"parameters.json", "processed_data", "original_data"}
+    assert (folder / "original_data" / "cells.h5ad").read_bytes() == (here / "cells.h5ad").read_bytes()
+    assert "After merging" in (here / "exps" / "discern.log").read_text()  # the log has it all
+
+
+@pytest.fixture
+def processed(discern, parameters, here):
+    """A processed experiment and the file that describes it."""
+    name = parameters()
+    assert discern("process", name, "-q").exit_code == 0
+    return name
+
+
+def test_processed_data_are_never_replaced_without_being_asked(discern, processed, here, files_of):
+    before = files_of(here / "exps" / "run")
+    finished = discern("process", processed)
+    assert finished.exit_code == 4
+    assert finished.stderr == "Error: Processed data exist: exps/run/processed_data. Give --force to replace them.\n"
+    assert files_of(here / "exps" / "run") == before
+
+
+def test_force_replaces_them(discern, processed, here, counts):
+    counts(n_cells=70, seed=1).write_h5ad(here / "cells.h5ad")
+    assert discern("process", processed, "--force", "-q").exit_code == 0
+    assert anndata.read_h5ad(here / "exps" / "run" / "processed_data" / "concatenated_data.h5ad").n_obs == 70
+
+
+@pytest.mark.parametrize(("answer", "exit_code"), [("y", 0), ("n", 1)])
+def test_in_a_terminal_the_user_is_asked(discern, processed, here, monkeypatch, files_of, answer, exit_code):
+    before = files_of(here / "exps" / "run")
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    finished = discern("process", processed, "--without_tfrecords")
+    assert finished.exit_code == exit_code
+    assert "Replace the processed data of exps/run/processed_data? [y/N]" in finished.stdout + finished.stderr
+    assert (files_of(here / "exps" / "run") == before) is (answer == "n")
+    assert (here / "exps" / "run" / "TF_records").exists() is (answer == "n")
+
+
+def test_a_failed_replacement_leaves_the_earlier_data(discern, processed, here, files_of):
+    before = files_of(here / "exps" / "run")
+    (here / "cells.h5ad").write_bytes(b"damaged")
+    finished = discern("process", processed, "--force", "-q")
+    assert finished.exit_code == 3
+    assert "Cannot read cells.h5ad" in finished.stderr
+    assert files_of(here / "exps" / "run") == before
+
+
+def test_data_changed_below_a_trained_model_are_a_warning(discern, processed, here):
+    (here / "exps" / "run" / "job").mkdir()
+    (here / "exps" / "run" / "job" / "last_state.hdf5").touch()
+    finished = discern("process", processed, "--force", "-q")
+    assert "exps/run/job was trained on the earlier data" in finished.stderr
+
+
+def test_debug_looks_at_the_first_experiment_only(discern, parameters, here):
+    name = parameters(first=None, second=None)
+    assert discern("process", name, "--debug", "-q").exit_code == 0
+    assert (here / "exps" / "first" / "processed_data").exists()
+    assert not (here / "exps" / "second").exists()
+
+
+def test_failures_are_in_the_log_with_their_traceback(discern, parameters, here):
+    def absent(experiment):
+        experiment["input_ds"]["raw_input"] = ["cell.h5ad"]
+
+    finished = discern("process", parameters(run=absent))
+    assert finished.exit_code == 3
+    assert finished.stderr == "Error: cell.h5ad does not exist. Similar names there: cells.h5ad. Correct raw_input.\n"
+    log = (here / "exps" / "discern.log").read_text()
+    assert "Traceback" in log
+    assert "DataError: cell.h5ad does not exist" in log
+
+
+def test_a_missing_search_file_is_told_before_any_work(discern, parameters, here):
+    def search(experiment):
+        experiment["hyperparameter_search"] = "search.json"
+
+    finished = discern("process", parameters(run=search))
+    assert finished.exit_code == 2
+    assert finished.stderr == "Error: experiments.run.hyperparameter_search: search.json does not exist.\n"
+    (here / "search.json").write_text('{"search_space": {}}')
+    assert discern("process", parameters(run=search), "-q").exit_code == 0
+    assert (here / "exps" / "run" / "hyperparameter_search.json").read_text() == '{"search_space": {}}'
+
+
+def test_fractions_can_be_allowed(discern, parameters, here, counts):
+    adata = counts()
+    adata.X.data = adata.X.data + np.float32(0.25)
+    adata.write_h5ad(here / "cells.h5ad")
+    assert discern("process", parameters(), "-q").exit_code == 3
+    finished = discern("process", parameters(), "--allow_non_counts", "-q")
+    assert finished.exit_code == 0
+    assert "are not whole numbers" in finished.stderr
