@@ -1,17 +1,8 @@
 """Published names of the estimator; the code lives in the rooms that fit it."""
 
-from typing import Any
+from discern.lazy_names import lazy_names
 
-__all__ = ["DISCERNRunner"]
+_PUBLISHED = {"DISCERNRunner": "discern.workflows.runner"}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'discern.estimators' has no attribute {name!r}")
-    from discern.workflows.runner import DISCERNRunner
-
-    return DISCERNRunner
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__all__ = sorted(_PUBLISHED)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLISHED)

@@ -1,7 +1,6 @@
 """From raw counts to processed data. The published names are handed on, imported on first use."""
 
-from importlib import import_module
-from typing import Any
+from discern.lazy_names import lazy_names
 
 _PUBLISHED = {
     "WAERecipe": "discern.preprocessing.recipe",
@@ -11,13 +10,4 @@ _PUBLISHED = {
 }
 
 __all__ = sorted(_PUBLISHED)
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLISHED:
-        raise AttributeError(f"module 'discern.preprocessing' has no attribute {name!r}")
-    return getattr(import_module(_PUBLISHED[name]), name)
-
-
-def __dir__() -> list[str]:
-    return list(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _PUBLISHED)
