@@ -20,5 +20,7 @@ def smooth_over_neighbours(expression: np.ndarray, n_neighbours: int = 15, n_com
     left, singular_values, _ = np.linalg.svd(centred, full_matrices=False)
     components = left[:, :n_components] * singular_values[:n_components]
     n_neighbours = min(n_neighbours, len(expression))
-    neighbours = NearestNeighbors(n_neighbors=n_neighbours).fit(components).kneighbors(return_distance=False, X=components)
+    neighbours = (
+        NearestNeighbors(n_neighbors=n_neighbours).fit(components).kneighbors(return_distance=False, X=components)
+    )
     return expression[neighbours].mean(axis=1)

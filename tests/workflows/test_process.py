@@ -1,0 +1,112 @@
+import json
+
+import anndata
+import numpy as np
+import pytest
+from scipy.io import mmwrite
+
+from discern.errors import DataError, ExperimentError, ParametersError
+from discern.workflows.process import ProcessResult, process
+
+
+def test_the_folder_and_the_result(experiment, here):
+    one = experiment()
+    assert process(one) == ProcessResult(80, 60, {"good": 40, "poor": 40})
+    written = json.loads((here / "exps" / "run" / "parameters.json").read_text())
+    assert written == one.content
+    assert (here / "exps" / "run" / "TF_records" / "schema.json").is_file()
+    processed = anndata.read_h5ad(one.folder.processed_file)
+    raw = anndata.read_h5ad(here / "cells.h5ad")
+    assert (processed.layers["counts"] != raw.X).nnz == 0
+
+
+def test_existing_data_need_force(experiment, files_unchanged):
+    one = experiment()
+    process(one, with_tfrecords=False)
+    with files_unchanged(one.folder.path), pytest.raises(ExperimentError, match="--force"):
+        process(one)
+    assert process(one, force=True).n_cells == 80
+    assert one.folder.tfrecords.exists()
+
+
+def test_records_of_replaced_data_do_not_stay(experiment):
+    one = experiment()
+    process(one)
+    process(one, force=True, with_tfrecords=False)
+    assert not one.folder.tfrecords.exists()
+
+
+@pytest.fixture
+def files_unchanged():
+    """A context in which the files of a folder must not change."""
+    from contextlib import contextmanager
+
+    def content(folder):
+        return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    @contextmanager
+    def unchanged(folder):
+        before = content(folder)
+        yield
+        assert content(folder) == before
+
+    return unchanged
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda content: content["input_ds"].update(raw_input=[]), ParametersError, "names no file"),
+        (lambda content: content["input_ds"].update(raw_input=["x.h5ad"]), DataError, "x.h5ad does not exist"),
+        (lambda content: content.update(hyperparameter_search="s.json"), ParametersError, "s.json does not exist"),
+        (lambda content: content["input_ds"]["filtering"].update(min_genes=61), DataError, "No cell has 61 genes"),
+    ],
+)
+def test_a_failure_writes_nothing(experiment, here, change, error, message):
+    with pytest.raises(error, match=message):
+        process(experiment(change), copy_original=True)
+    assert not (here / "exps").exists()
+
+
+def test_inputs_of_the_same_name_both_survive(experiments, here, counts):
+    adata = counts()
+    del adata.obs["batch"]
+    for folder, cells in (("first", slice(0, 40)), ("second", slice(40, 80))):
+        (here / folder).mkdir()
+        adata[cells].copy().write_h5ad(here / folder / "x.h5ad")
+
+    def both(content):
+        content["input_ds"]["raw_input"] = ["first/x.h5ad", "second/x.h5ad"]
+
+    (one,) = experiments(None, run=both)
+    assert process(one, copy_original=True).batches == {"first_x": 40, "second_x": 40}
+    processed = anndata.read_h5ad(one.folder.processed_file)
+    np.testing.assert_array_equal(processed.layers["counts"].toarray(), adata.X.toarray())
+    copies = {path.name: path.read_bytes() for path in one.folder.original_data.iterdir()}
+    assert copies == {f"{name}_x.h5ad": (here / name / "x.h5ad").read_bytes() for name in ("first", "second")}
+
+
+def test_folders_are_copied_too(experiments, here, counts):
+    adata, source = counts(), here / "matrix"
+    source.mkdir()
+    mmwrite(source / "matrix.mtx", adata.X.T.astype(int))
+    (source / "genes.tsv").write_text("".join(f"ENSG{name}\t{name}\n" for name in adata.var_names))
+    (source / "barcodes.tsv").write_text("".join(f"{name}\n" for name in adata.obs_names))
+
+    def folder(content):
+        content["input_ds"]["raw_input"] = ["matrix"]
+
+    (one,) = experiments(None, run=folder)
+    process(one, copy_original=True, with_tfrecords=False)
+    (copy,) = one.folder.original_data.iterdir()
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == {
+        path.name: path.read_bytes() for path in source.iterdir()
+    }
+
+
+def test_the_own_search_file_is_not_copied_onto_itself(experiment, here):
+    one = experiment(lambda content: content.update(hyperparameter_search="exps/run/hyperparameter_search.json"))
+    one.folder.path.mkdir(parents=True)
+    one.folder.hyperparameter_file.write_text("{}")
+    process(one, with_tfrecords=False)
+    assert one.folder.hyperparameter_file.read_text() == "{}"
