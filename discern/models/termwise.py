@@ -60,8 +60,11 @@ class TermwiseModel(keras.Model):
         terms = self.objective.terms(x, y, y_pred)
         n_cells = ops.shape(next(iter(x.values())) if isinstance(x, Mapping) else x)[0]
         total = ops.sum(ops.stack(self.losses)) if self.losses else ops.zeros(())
+        # One step on a loss that is not finite breaks every weight: after it the means stand still, so that they tell
+        # which term broke first.
+        intact = ops.all(ops.stack([ops.isfinite(metric.total) for metric in self.term_means]))
         for metric, (name, weight) in zip(self.term_means, self.objective.weights.items(), strict=True):
             mean = ops.mean(terms[name])
-            metric.update_state(mean, sample_weight=n_cells)
+            metric.update_state(ops.where(intact, mean, 0.0), sample_weight=n_cells)
             total = total + weight * mean
         return total

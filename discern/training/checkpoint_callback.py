@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from discern.errors import ExperimentError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.whole_files import write_text
 from discern.models.contract import ModelFamily
@@ -46,7 +47,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._early_stopping = early_stopping
         resumed = resumed or Checkpoint()
         self._best = resumed.monitored
-        self._rows = [row for row in read_history(folder.history) if int(row["epoch"]) <= resumed.epoch]
+        self._rows = _rows_until(folder.history, resumed.epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the files; the best weights only when they are."""
@@ -82,3 +83,12 @@ def read_history(path: Path) -> list[dict[str, Any]]:
         return []
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def _rows_until(path: Path, epoch: int) -> list[dict[str, Any]]:
+    try:
+        return [row for row in read_history(path) if int(row["epoch"]) <= epoch]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise ExperimentError(
+            f"{path} is no history of a training ({error!r}). Move it away; training goes on without it."
+        ) from error

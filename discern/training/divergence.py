@@ -37,6 +37,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         broken = [name for name, value in logs.items() if not np.isfinite(float(value))]
         if broken:
             terms = [name for name in broken if name not in {"loss", "val_loss"}] or broken
+            terms = [name for name in terms if not name.startswith("val_")] or terms  # they follow those of training
             raise DivergenceError(
                 f"Training diverged in {where}: {', '.join(terms)} is not finite. The best weights so far are kept. "
                 "Lower training.optimizer.learning_rate or the weight of that term, or check the input."
