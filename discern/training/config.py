@@ -92,7 +92,7 @@ class TrainingConfig(ConfigSection):
     Attributes:
         batch_size: Cells per minibatch.
         max_steps: Epochs at most.
-        parallel_pc: Threads, shared between and within operations; 0 lets TensorFlow decide.
+        parallel_pc: Threads of one operation, half as many operations side by side; 0 lets TensorFlow decide.
         GPU: Indices of the GPUs to use; an empty list means the CPU.
         XLA: Compile the training step.
         early_stopping: null trains all ``max_steps``.

@@ -17,8 +17,8 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
     something: a second call that asks for something else is a warning.
 
     Args:
-        n_threads: Threads, at most one per available CPU, divided between and within operations; 0 lets TensorFlow
-            decide.
+        n_threads: Threads of one operation, at most one per available CPU; half as many operations run side by side.
+            0 lets TensorFlow decide.
         gpus: Indices of the GPUs; empty for the CPU only; None leaves all visible.
     """
     try:
@@ -35,7 +35,7 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
 
 def _show_gpus(gpus: Sequence[int]) -> None:
     found = tf.config.list_physical_devices("GPU")
-    absent = [gpu for gpu in gpus if gpu >= len(found)]
+    absent = [gpu for gpu in gpus if not 0 <= gpu < len(found)]
     if absent:
         _LOGGER.warning(
             "GPU %s is not there (%d found); using %s.",
@@ -43,7 +43,7 @@ def _show_gpus(gpus: Sequence[int]) -> None:
             len(found),
             "the others" if len(absent) < len(gpus) else "the CPU",
         )
-    chosen = [found[gpu] for gpu in gpus if gpu < len(found)]
+    chosen = [found[gpu] for gpu in gpus if gpu not in absent]
     tf.config.set_visible_devices(chosen, "GPU")
     for gpu in chosen:
         tf.config.experimental.set_memory_growth(gpu, True)

@@ -58,6 +58,7 @@ class DelayedEarlyStopping(keras.callbacks.EarlyStopping):
             restore_best_weights=restore_best_weights,
         )
         self.delay = delay
+        self.best_epoch = 0
         self.relative_min_delta = relative_min_delta
         self._best_logs: dict[str, float] = {}
         self._best_is_earlier = False

@@ -1,0 +1,85 @@
+"""GPUs and threads; TensorFlow itself is replaced, as its choice cannot be undone in a process."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from discern.training import devices
+from discern.training.devices import set_gpu_and_threads
+
+
+@pytest.fixture
+def tensorflow(monkeypatch):
+    """A machine with two GPUs."""
+    state = SimpleNamespace(gpus=["gpu0", "gpu1"], visible=None, growing=[], inter=None, intra=None)
+    monkeypatch.setattr(devices.tf.config, "list_physical_devices", lambda kind: list(state.gpus))
+    monkeypatch.setattr(
+        devices.tf.config, "set_visible_devices", lambda chosen, kind: setattr(state, "visible", chosen)
+    )
+    monkeypatch.setattr(
+        devices.tf.config.experimental, "set_memory_growth", lambda gpu, grow: state.growing.append((gpu, grow))
+    )
+    threading = devices.tf.config.threading
+    monkeypatch.setattr(threading, "set_inter_op_parallelism_threads", lambda n: setattr(state, "inter", n))
+    monkeypatch.setattr(threading, "set_intra_op_parallelism_threads", lambda n: setattr(state, "intra", n))
+    monkeypatch.setattr(devices, "available_cpus", lambda: 8)
+    return state
+
+
+def test_chosen_gpus_are_visible_and_grow(tensorflow, caplog):
+    set_gpu_and_threads(0, [1])
+    assert tensorflow.visible == ["gpu1"]
+    assert tensorflow.growing == [("gpu1", True)]
+    assert caplog.records == []
+
+
+def test_an_absent_gpu_is_a_warning(tensorflow, caplog):
+    tensorflow.gpus = []
+    set_gpu_and_threads(0, [0])
+    assert tensorflow.visible == []
+    assert "GPU 0 is not there (0 found); using the CPU." in caplog.text
+
+
+def test_the_gpus_that_are_there_are_used(tensorflow, caplog):
+    set_gpu_and_threads(0, [1, 5])
+    assert tensorflow.visible == ["gpu1"]
+    assert "GPU 5 is not there (2 found); using the others." in caplog.text
+
+
+def test_a_negative_index_is_no_gpu(tensorflow, caplog):
+    set_gpu_and_threads(0, [-1])
+    assert tensorflow.visible == []
+    assert "GPU -1 is not there" in caplog.text
+
+
+def test_no_gpu_wanted_and_none_said(tensorflow):
+    set_gpu_and_threads(0, [])
+    assert tensorflow.visible == []
+    tensorflow.visible = "untouched"
+    set_gpu_and_threads(0, None)
+    assert tensorflow.visible == "untouched"
+
+
+@pytest.mark.parametrize(("asked", "inter", "intra"), [(5, 2, 5), (1, 1, 1), (64, 4, 8), (0, None, None)])
+def test_threads(tensorflow, asked, inter, intra):
+    set_gpu_and_threads(asked, None)
+    assert (tensorflow.inter, tensorflow.intra) == (inter, intra)
+
+
+def test_a_second_call_in_a_running_process_is_a_warning_at_most():
+    program = """
+import logging
+logging.basicConfig()
+from discern.training.devices import set_gpu_and_threads
+import tensorflow as tf
+set_gpu_and_threads(1, [0])
+assert float(tf.reduce_sum(tf.ones(3))) == 3
+set_gpu_and_threads(1, [0])
+set_gpu_and_threads(2, [])
+print("done")
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "done"
+    assert "is not there" in result.stderr
