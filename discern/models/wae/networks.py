@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from discern.layers.mmdpp import MMDPP
-from discern.layers.output_functions import OutputExpression
+from discern.layers.output_functions import OutputExpression, apply_output_function
 from discern.layers.reparametrisation import GaussianReparametrization
 from discern.layers.sigma import SigmaRegularization
 from discern.models.termwise import TermwiseModel
@@ -106,7 +106,11 @@ def create_decoder(
         output_lsn: Library size of the normalising output functions.
         conditional_regularization: Penalty on the activity of the conditional layers.
         seed: Drives initial weights and dropout; random when None.
+
+    Raises:
+        ParametersError: The output function needs a library size and there is none.
     """
+    apply_output_function(np.zeros((1, 2), np.float32), output_fn, output_lsn)  # else the first training step fails
     seeds = _seeds(seed)
     latent = keras.Input((latent_dim,), name="decoder_input")
     labels = keras.Input((n_labels,), name="decoder_labels")
