@@ -14,7 +14,6 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.errors import MissingParameterError, ParametersError
 
-
 _EXPECTED = {
     "model_type": "give an object {...}",
     "dict_type": "give an object {...}",

@@ -13,7 +13,6 @@ from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
 from discern.errors import DataError, ExperimentError, MissingParameterError
 from discern.io.data import DISCERNData
-from discern.io.experiment_folder import ExperimentFolder
 from discern.io.tfdata import MemorySource
 from discern.io.transform import InputTransform
 from discern.keys import TRAIN, VALID
@@ -21,10 +20,11 @@ from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.project import check_genes, project_cells, reconstruct_cells
 from discern.projection.targets import Target
-from discern.training.checkpoints import Checkpoint, load_family, save_checkpoint
+from discern.training.checkpoints import Checkpoint, is_checkpoint, save_checkpoint
 from discern.training.fit import fit
 from discern.training.progress_line import ProgressLine
 from discern.training.set_up import configured_optimizer
+from discern.training.trained_model import best_model_of, load_trained
 
 
 class DISCERN:
@@ -139,8 +139,9 @@ class DISCERN:
         Raises:
             ExperimentError: The folder holds no model.
         """
-        family, checkpoint = load_family(_best_model(Path(directory)))
-        self._adopt(family, checkpoint.epoch, knows_data=True)
+        path = best_model_of(directory)
+        family, checkpoint = load_trained(path)
+        self._adopt(family, checkpoint.epoch, knows_data=is_checkpoint(path))
 
     def training(
         self,
@@ -178,8 +179,7 @@ class DISCERN:
         )
         self.start_step += len(history.epoch)
         if savepath is not None:
-            path = ExperimentFolder(Path(savepath)).best_model.name
-            save_checkpoint(Path(savepath) / path, family, Checkpoint(self.start_step), with_state=False)
+            save_checkpoint(best_model_of(savepath), family, Checkpoint(self.start_step), with_state=False)
         return history
 
     def _learn_from(self, data: DISCERNData) -> None:
@@ -273,8 +273,3 @@ def _in_minibatches(
         for start in range(0, len(first), batch_size)
     ]
     return np.concatenate([piece[0] for piece in pieces]), np.concatenate([piece[1] for piece in pieces])
-
-
-def _best_model(directory: Path) -> Path:
-    name = ExperimentFolder(directory).best_model.name
-    return directory / name

@@ -8,6 +8,7 @@ families only through the names below.
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import keras
@@ -79,6 +80,17 @@ class ModelFamily(ABC):
         self.config = config
         self.data = data
         self.model = self.build(seed)
+
+    @classmethod
+    def from_foreign_file(cls, path: Path, data: DataDescription | None, seed: int) -> "ModelFamily | None":
+        """Return the trained model of a file that another program saved; None when the family knows no such file.
+
+        Args:
+            path: The file.
+            data: What the file does not tell, batch names and scaling; placeholders when None.
+            seed: Drives the random draws of the model.
+        """
+        return None
 
     @abstractmethod
     def build(self, seed: int) -> TermwiseModel:

@@ -117,6 +117,15 @@ def load_family(path: Path, seed: int = 0) -> tuple[ModelFamily, Checkpoint]:
     return family, checkpoint
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether this program wrote the file; a damaged one counts as written by it."""
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format") == FORMAT
+    except OSError:
+        return True
+
+
 def load_weights(path: Path, model: keras.Model) -> None:
     """Load the weights of a checkpoint into a model of the same architecture.
 

@@ -18,12 +18,11 @@ from discern.io.whole_files import write_json
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
-from discern.models.wae.published_file import is_published_file
 from discern.online_learning.query_recipe import OnlineWAERecipe
 from discern.online_learning.saving import save_data
 from discern.online_learning.staging import staged_experiment
 from discern.online_learning.widening import update_model
-from discern.training.checkpoints import Checkpoint, load_family, read_description, save_checkpoint
+from discern.training.checkpoints import Checkpoint, is_checkpoint, load_family, read_description, save_checkpoint
 from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads
 from discern.training.fit import fit
@@ -121,7 +120,7 @@ def _require_same_model(experiment: Experiment, trained: ModelFamily, reference:
             f"{path} was trained on other data than {experiment.folder.processed_file} holds. "
             "Run `discern train` on the processed data first."
         )
-    if not is_published_file(path) and trained.config != experiment.config.model:
+    if is_checkpoint(path) and trained.config != experiment.config.model:
         raise ExperimentError(
             f"{path} belongs to another model than the parameters describe. Restore the parameters it was trained with."
         )

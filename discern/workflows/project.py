@@ -11,13 +11,11 @@ from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import read_annotation
 from discern.keys import BATCH
-from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
-from discern.models.wae.published_file import is_published_file, read_published_model, set_published_weights
 from discern.projection.project import project_cells
 from discern.projection.targets import Target
-from discern.training.checkpoints import load_family
 from discern.training.devices import set_gpu_and_threads
+from discern.training.trained_model import load_trained
 from discern.workflows.experiment import Experiment
 
 _LOGGER = logging.getLogger(__name__)
@@ -108,12 +106,6 @@ def _with_genes_of(folder: ExperimentFolder, data: DISCERNData, filename: Path) 
 
 
 def trained_family(experiment: Experiment, data: DISCERNData) -> ModelFamily:
-    """Return the trained model; one saved by the published program takes batches and scaling from ``data``."""
-    path = experiment.folder.best_model
-    if not is_published_file(path):
-        return load_family(path, experiment.config.training.seed)[0]
-    published = read_published_model(path)
-    description = DataDescription(published.n_genes, tuple(data.batches), published.n_train_cells, data.transform)
-    family = FAMILIES.get(published.config.name)(published.config, description, experiment.config.training.seed)
-    set_published_weights(family.model, published)
-    return family
+    """Return the trained model; one saved by another program takes batch names and scaling from ``data``."""
+    description = DataDescription(data.n_vars, tuple(data.batches), data.n_obs, data.transform)
+    return load_trained(experiment.folder.best_model, experiment.config.training.seed, description)[0]

@@ -1,6 +1,7 @@
 """DISCERN's Wasserstein auto-encoder as a model family."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,10 +10,11 @@ import numpy as np
 from discern.io.tfdata import as_autoencoder_input
 from discern.io.transform import InputTransform
 from discern.layers.normalisation import BatchConditionalShift
-from discern.models.contract import Decoded, Latent, ModelFamily
+from discern.models.contract import DataDescription, Decoded, Latent, ModelFamily
 from discern.models.wae.config import WAEConfig
 from discern.models.wae.networks import WAE, create_decoder, create_encoder, create_model
 from discern.models.wae.objective import WAEObjective
+from discern.models.wae.published_file import is_published_file, read_published_model, set_published_weights
 
 
 class WAEFamily(ModelFamily):
@@ -21,6 +23,19 @@ class WAEFamily(ModelFamily):
     name = "wae"
     output_space = "log1p of library-size-normalised counts"
     config: WAEConfig
+
+    @classmethod
+    def from_foreign_file(cls, path: Path, data: DataDescription | None, seed: int) -> "WAEFamily | None":
+        """Return a model saved by the published program."""
+        if not is_published_file(path):
+            return None
+        published = read_published_model(path)
+        batches = tuple(map(str, range(published.n_batches))) if data is None else data.batches
+        transform = InputTransform(log=True) if data is None else data.transform
+        description = DataDescription(published.n_genes, batches, published.n_train_cells, transform)
+        family = cls(published.config, description, seed)
+        set_published_weights(family.model, published)
+        return family
 
     def build(self, seed: int) -> WAE:
         """Return the auto-encoder of the configured size."""
