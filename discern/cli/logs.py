@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -32,11 +33,20 @@ def set_up_logging(verbosity: int, log_file: Path | None = None, one_of_several:
     root.setLevel(logging.DEBUG if verbosity > 1 else logging.WARNING)
     logging.getLogger("discern").setLevel(logging.DEBUG)
     logging.captureWarnings(True)
+    if verbosity < 1:
+        warnings.formatwarning = _in_one_line
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         to_file = logging.FileHandler(log_file, encoding="utf-8")
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(processName)s %(name)s: %(message)s"))
         root.addHandler(to_file)
+
+
+def _in_one_line(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    """Return a warning without the place in the code, which tells a user nothing."""
+    return f"{category.__name__}: {message}"
 
 
 def start_process(verbosity: int, log_file: Path | None, with_tensorflow: bool) -> Callable[[], None]:

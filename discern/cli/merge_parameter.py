@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from discern import __version__
+from discern.cli.logs import set_up_logging
 from discern.errors import DiscernError
 
 
@@ -22,6 +23,7 @@ def merge_parameter(files: tuple[Path, ...]) -> None:
 
 def main() -> None:
     """Run the script; known errors print their message only."""
+    set_up_logging(0)
     try:
         merge_parameter()
     except DiscernError as error:

@@ -2,6 +2,7 @@ import copy
 import json
 import logging
 import sys
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,11 +80,12 @@ def parameters(here):
 
 
 @pytest.fixture
-def logging_as_before():
+def logging_as_before(monkeypatch):
     """Undo what a command does to the logging of this process."""
     root, program = logging.getLogger(), logging.getLogger("discern")
     handlers, levels = root.handlers[:], (root.level, program.level)
     root.handlers = []
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # a command replaces it
     yield
     for handler in root.handlers:
         handler.close()

@@ -53,7 +53,7 @@ def test_the_file_grows_and_lines_are_not_doubled(tmp_path):
     assert path.read_text().count("once per run") == 2
 
 
-def test_warnings_of_libraries_are_logged(tmp_path):
+def test_warnings_are_logged_in_one_line(tmp_path, capsys):
     path = tmp_path / "discern.log"
     set_up_logging(0, path)
     with warnings.catch_warnings():
@@ -61,7 +61,8 @@ def test_warnings_of_libraries_are_logged(tmp_path):
         logging.captureWarnings(True)
         warnings.warn("to be replaced", FutureWarning, stacklevel=1)
         logging.captureWarnings(False)
-    assert "FutureWarning: to be replaced" in path.read_text()
+    assert capsys.readouterr().err == "FutureWarning: to be replaced\n"  # one line, without the place in the code
+    assert "WARNING MainProcess py.warnings: FutureWarning: to be replaced\n" in path.read_text()
 
 
 def test_processes_of_several_experiments_name_themselves(capsys, monkeypatch, tmp_path):

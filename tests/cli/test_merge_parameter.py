@@ -6,7 +6,7 @@ from discern.cli import merge_parameter
 
 
 @pytest.fixture
-def merge(monkeypatch, capsys):
+def merge(monkeypatch, capsys, logging_as_before):
     def run(*files):
         monkeypatch.setattr("sys.argv", ["merge_parameter", *map(str, files)])
         with pytest.raises(SystemExit) as end:
@@ -34,6 +34,15 @@ def test_faults_go_to_stderr_with_their_code(merge, tmp_path):
     code, out, err = merge(tmp_path / "absent.json")
     assert (code, out) == (2, "")
     assert err == f"Error: {tmp_path / 'absent.json'} does not exist.\n"
+
+
+@pytest.mark.filterwarnings("default:.*old spelling:FutureWarning")
+def test_old_spellings_do_not_disturb_the_output(merge, tmp_path):
+    (tmp_path / "old.json").write_text('{"experiments": {"a": {"model": {"enc_layers": [4], "dec_layers": [4]}}}}')
+    code, out, err = merge(tmp_path / "old.json")
+    assert code == 0
+    assert json.loads(out)["experiments"]["a"] == {"model": {"enc_layers": [4], "dec_layers": [4]}}
+    assert "FutureWarning: model.enc_layers is an old spelling of model.encoder.layers\n" in err
 
 
 def test_no_file_is_wrong_usage(merge):

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,6 +147,7 @@ def discern(capsys, monkeypatch, here):
     root, program = logging.getLogger(), logging.getLogger("discern")
     handlers, levels = root.handlers[:], (root.level, program.level)
     root.handlers = []
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # a command replaces it
 
     def run(*arguments):
         capsys.readouterr()
