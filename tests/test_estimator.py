@@ -156,14 +156,11 @@ class TestTraining:
         assert np.mean(MaskedCrossEntropy(zeros=0.0).targets(expression)) > 0.98
 
     def test_same_seed_same_model_other_seed_another(self, data):
-        def trained_with(seed):
-            model = new_model(data, PARAMETERS | {"training": PARAMETERS["training"] | {"seed": seed}})
-            losses = model.training(data, max_steps=1).history["loss"]
-            return losses, model.wae_model.get_weights()
-
-        (first, weights), (again, same), (other, _) = (trained_with(seed) for seed in (5, 5, 6))
-        assert first == again != other
-        for mine, one in zip(weights, same, strict=True):
+        first, again = new_model(data), new_model(data)
+        other = new_model(data, PARAMETERS | {"training": PARAMETERS["training"] | {"seed": 6}})
+        assert (first.wae_model.get_weights()[0] != other.wae_model.get_weights()[0]).any()
+        assert first.training(data, max_steps=1).history == again.training(data, max_steps=1).history
+        for mine, one in zip(first.wae_model.get_weights(), again.wae_model.get_weights(), strict=True):
             np.testing.assert_array_equal(mine, one)
 
     def test_training_goes_on_from_where_it_was(self, data):
@@ -177,16 +174,12 @@ class TestTraining:
 
     def test_weight_of_the_reconstruction(self, data):
         losses = []
-        for scale in (None, 15000.0, 1.0):
+        for arguments in ({}, {"scale": 1.0}):
             model = new_model(data)
-            if scale is not None:
-                model.compile(keras.optimizers.SGD(0.0), scale=scale)
-            else:
-                model.compile(keras.optimizers.SGD(0.0))
+            model.compile(keras.optimizers.SGD(0.0), **arguments)
             history = model.training(data, max_steps=1).history
             losses.append((history["val_loss"][0], history["val_decoder_counts_loss"][0]))
-        assert losses[0] == losses[1]
-        assert losses[1][0] - losses[2][0] == pytest.approx(14999 * losses[1][1], rel=1e-4)
+        assert losses[0][0] - losses[1][0] == pytest.approx(14999 * losses[0][1], rel=1e-4)
 
     def test_a_model_can_be_built_and_trained_again(self, data):
         model = new_model(data)
@@ -404,7 +397,7 @@ def test_published_raw_inputs(golden_dir):
     files = [golden_dir / f"input_b{number}.h5ad" for number in range(3)]
     parameters = copy.deepcopy(PARAMETERS)
     parameters["input_ds"]["filtering"]["min_genes"] = 100
-    parameters["training"] = {"XLA": True, "early_stopping": None}  # the published optimizer
+    parameters["training"] = {"XLA": False, "early_stopping": None}  # the published optimizer
     data = WAERecipe(params=parameters, input_files=files)().sc_raw
     model = new_model(data, parameters)
     history = model.training(data, max_steps=2).history
