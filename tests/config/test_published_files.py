@@ -81,6 +81,8 @@ def accepts(schema, definition, value):
         return any(accepts(schema, one, value) for one in definition["anyOf"])
     if "const" in definition or "enum" in definition:
         return value in definition.get("enum", [definition.get("const")])
+    if "type" not in definition:
+        return True
     if definition.get("type") == "object":
         known, others = definition.get("properties", {}), definition.get("additionalProperties", True)
         if not isinstance(value, dict) or any(key not in value for key in definition.get("required", [])):
