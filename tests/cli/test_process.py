@@ -1,5 +1,7 @@
 import io
 import json
+import os
+import subprocess
 import sys
 
 import anndata
@@ -121,3 +123,20 @@ def test_fractions_can_be_allowed(discern, parameters, here, counts):
     finished = discern("process", parameters(), "--allow_non_counts", "-q")
     assert finished.exit_code == 0
     assert "are not whole numbers" in finished.stderr
+
+
+def test_processing_imports_neither_tensorflow_nor_scanpy(parameters, here):
+    """They take 700 MB and seconds that preprocessing does not need."""
+    script = (
+        "import atexit, sys\n"
+        "heavy = ('tensorflow', 'keras', 'scanpy', 'ray')\n"
+        "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
+        f"sys.argv = ['discern', 'process', {parameters()!r}, '-q']\n"
+        "from discern.cli.main import main; main()"
+    )
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    finished = subprocess.run(
+        [sys.executable, "-c", script], env=variables, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "[]\n", "")
+    assert (here / "exps" / "run" / "TF_records").is_dir()
