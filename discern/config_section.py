@@ -24,9 +24,9 @@ _EXPECTED = {
 
 
 class ConfigSection(BaseModel):
-    """One object of a configuration file. Unknown keys are errors; instances cannot be changed."""
+    """One object of a configuration file. Unknown keys and values of another type are errors; instances stay as they are."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 def parameters_error(

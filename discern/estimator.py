@@ -21,6 +21,7 @@ from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.project import check_genes, project_cells, reconstruct_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import Checkpoint, is_checkpoint, save_checkpoint
+from discern.training.devices import wants_xla
 from discern.training.fit import fit
 from discern.training.progress_line import ProgressLine
 from discern.training.set_up import configured_optimizer
@@ -131,7 +132,7 @@ class DISCERN:
             scale: Weight of the reconstruction term.
         """
         self._optimizer, self._scale = optimizer, scale
-        self._family.compile(optimizer, self.config.training.XLA, reconstruction_weight=scale)
+        self._family.compile(optimizer, wants_xla(self.config.training.XLA), reconstruction_weight=scale)
 
     def restore_model(self, directory: Path) -> None:
         """Load the best model of a job folder; ``start_step`` becomes its number of epochs.
@@ -166,7 +167,7 @@ class DISCERN:
         self._learn_from(inputdata)
         # compiled here in any case: only the data know the value of a zero count
         self._optimizer = self._optimizer or self.get_optimizer()
-        family.compile(self._optimizer, self.config.training.XLA, self._scale)
+        family.compile(self._optimizer, wants_xla(self.config.training.XLA), self._scale)
         epochs = range(self.start_step, max_steps)
         history = fit(
             family,

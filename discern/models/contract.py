@@ -41,6 +41,14 @@ class DataDescription:
         """Number of batches."""
         return len(self.batches)
 
+    def same_data(self, other: "DataDescription") -> bool:
+        """Tell whether genes, batches, scaling and the number of training cells agree."""
+        mine, theirs = self.transform, other.transform
+        same_numbers = (self.n_genes, self.batches, self.n_train_cells, mine.library_size, mine.log) == (
+            (other.n_genes, other.batches, other.n_train_cells, theirs.library_size, theirs.log)
+        )
+        return same_numbers and np.array_equal(mine.zeros(self.n_genes), theirs.zeros(other.n_genes))
+
 
 @dataclass(frozen=True)
 class Latent:

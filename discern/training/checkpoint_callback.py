@@ -1,9 +1,10 @@
-"""Every epoch: the state to resume from, the best weights, and the history."""
+"""After epochs: the state to resume from, the best weights, and the history."""
 
 import csv
 import io
 import json
 import math
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,14 @@ from discern.models.contract import ModelFamily
 from discern.training.checkpoints import Checkpoint, save_checkpoint
 from discern.training.early_stopping import DelayedEarlyStopping
 
+_SHARE_OF_TIME = 0.05
+
 
 class SaveCheckpoints(keras.callbacks.Callback):
-    """Write ``last_state``, ``best_model`` and ``history`` of an experiment after every epoch.
+    """Write ``history`` after every epoch, ``best_model`` when it is, and ``last_state``.
+
+    The state is three times the size of the weights: where epochs are short it is written as often as takes a
+    twentieth of the time, and always after the last epoch.
 
     Args:
         folder: The experiment.
@@ -47,6 +53,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._early_stopping = early_stopping
         resumed = resumed or Checkpoint()
         self._best = resumed.monitored
+        self._next_state = 0.0
         self._rows = _rows_until(folder.history, resumed.epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -59,7 +66,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
         if improved and math.isfinite(value):
             self._best = value
             save_checkpoint(self._folder.best_model, self._family, self._checkpoint(epoch), with_state=False)
+        is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
+        if is_last or time.monotonic() >= self._next_state:
+            self._save_state(epoch)
+
+    def _save_state(self, epoch: int) -> None:
+        start = time.monotonic()
         save_checkpoint(self._folder.last_state, self._family, self._checkpoint(epoch), with_state=True)
+        end = time.monotonic()
+        self._next_state = end + (end - start) / _SHARE_OF_TIME
 
     def _checkpoint(self, epoch: int) -> Checkpoint:
         stopping = self._early_stopping

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Literal
 
 import tensorflow as tf
 
@@ -31,6 +32,19 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
             _show_gpus(gpus)
     except RuntimeError as error:
         _LOGGER.warning("Threads and GPUs stay as they are, TensorFlow has already started: %s", error)
+
+
+def wants_xla(setting: bool | Literal["auto"]) -> bool:
+    """Return whether to compile the training step.
+
+    Args:
+        setting: ``training.XLA``; ``auto`` compiles when TensorFlow sees a GPU.
+    """
+    if setting == "auto":
+        return bool(tf.config.get_visible_devices("GPU"))
+    if setting and not tf.config.get_visible_devices("GPU"):
+        _LOGGER.info("training.XLA is true, but on a CPU the compiled step is slower; 'auto' leaves it out there.")
+    return setting
 
 
 def _show_gpus(gpus: Sequence[int]) -> None:

@@ -2,7 +2,6 @@
 
 import copy
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +23,14 @@ from discern.online_learning.staging import staged_experiment
 from discern.online_learning.widening import update_model
 from discern.training.checkpoints import Checkpoint, is_checkpoint, load_family, read_description, save_checkpoint
 from discern.training.config import TrainingConfig
-from discern.training.devices import set_gpu_and_threads
+from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.project import trained_family
+from discern.workflows.results import OnlineResult
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class OnlineResult:
-    """What online training added.
-
-    Attributes:
-        n_cells: Cells added.
-        new_batches: Batches the model did not know.
-        epochs: Epochs trained on the new cells.
-        best: Best monitored value on them.
-    """
-
-    n_cells: int
-    new_batches: list[str]
-    epochs: int
-    best: float | None
 
 
 def online_training(exp_folder: Path, filename: Path, freeze: bool) -> OnlineResult:
@@ -139,7 +122,7 @@ def _widened_family(experiment: Experiment, trained: ModelFamily, joined: DISCER
 
 def _train_on(query: DISCERNData, family: ModelFamily, config: TrainingConfig, folder: ExperimentFolder) -> int:
     """Train on new cells only, as published; return the number of epochs."""
-    family.compile(configured_optimizer(config), config.XLA)
+    family.compile(configured_optimizer(config), wants_xla(config.XLA))
     train_cells, valid_cells = (
         MemorySource(query, family.data.batches, query.cells_of(split)) for split in (TRAIN, VALID)
     )
@@ -158,7 +141,7 @@ def _train_on(query: DISCERNData, family: ModelFamily, config: TrainingConfig, f
 def _ready_to_resume(folder: ExperimentFolder, config: TrainingConfig) -> float | None:
     """Let ``train`` start from the best weights, nothing frozen, as for new data; return the best monitored value."""
     family = load_family(folder.best_model, config.seed)[0]
-    family.compile(configured_optimizer(config), config.XLA)
+    family.compile(configured_optimizer(config), wants_xla(config.XLA))
     family.model.optimizer.build(family.model.trainable_variables)
     save_checkpoint(folder.last_state, family, Checkpoint(), with_state=True)
     return read_description(folder.best_model)[3].monitored

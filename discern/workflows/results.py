@@ -16,3 +16,20 @@ class TrainResult:
     epochs: int
     best: float | None
     finished: bool
+
+
+@dataclass(frozen=True)
+class OnlineResult:
+    """What online training added.
+
+    Attributes:
+        n_cells: Cells added.
+        new_batches: Batches the model did not know.
+        epochs: Epochs trained on the new cells.
+        best: Best monitored value on them.
+    """
+
+    n_cells: int
+    new_batches: list[str]
+    epochs: int
+    best: float | None

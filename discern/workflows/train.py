@@ -13,7 +13,7 @@ from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.training.checkpoints import Checkpoint, load_state, load_weights, read_description
-from discern.training.devices import set_gpu_and_threads
+from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
 from discern.workflows.experiment import Experiment
@@ -43,7 +43,7 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
     )
     model_config = experiment.config.model
     family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
-    family.compile(configured_optimizer(config), config.XLA)
+    family.compile(configured_optimizer(config), wants_xla(config.XLA))
     resumed = _take_up(folder, family)
     if resumed.early_stopping.get("stopped") or resumed.epoch >= config.max_steps:
         _LOGGER.info("%s is trained: %d epochs. Nothing to do.", experiment.name, resumed.epoch)
@@ -83,11 +83,15 @@ def _take_up(folder: ExperimentFolder, family: ModelFamily) -> Checkpoint:
     if not folder.last_state.exists():
         return Checkpoint()
     name, config, data, checkpoint = read_description(folder.last_state)
-    mine = family.data
-    if (name, data.n_genes, data.batches) != (family.name, mine.n_genes, mine.batches) or config != family.config:
+    if name != family.name or config != family.config:
         raise ExperimentError(
-            f"{folder.last_state} belongs to another model, other genes or other batches than the parameters describe. "
+            f"{folder.last_state} belongs to another model than the parameters describe. "
             f"Restore the parameters it was trained with, or remove {folder.job} to start anew."
+        )
+    if not data.same_data(family.data):
+        raise ExperimentError(
+            f"{folder.last_state} was trained on other data than {folder.processed_file} holds now. "
+            f"Remove {folder.job} to start anew, or process the data again as they were."
         )
     load_weights(folder.last_state, family.model)
     load_state(folder.last_state, family.model)

@@ -132,7 +132,7 @@ def test_unknown_names_suggest_the_nearest(write, content, fault):
         (experiment("model", encoder=None), "model.encoder: give an object {...} (received None)"),
         ({"experiments": {"run": {"model": []}}}, "model: give an object {...} (received [])"),
         (experiment("training", GPU=0), "training.GPU: give a list [...] (received 0)"),
-        (experiment("training", XLA="perhaps"), "training.XLA: give true or false (received 'perhaps')"),
+        (experiment("training", XLA="perhaps"), "training.XLA: give true, false or 'auto' (received 'perhaps')"),
         (experiment("training", seed=-1), "training.seed: Input should be greater than or equal to 0 (received -1)"),
         (experiment("training", max_steps=1.5), "training.max_steps: Input should be a valid integer"),
         (experiment("input_ds", raw_input="x.h5ad"), "raw_input: give a list of paths, or an object"),

@@ -1,6 +1,7 @@
 """Capabilities are asked for, never assumed."""
 
 import keras
+import numpy as np
 import pytest
 
 from discern.errors import DiscernError
@@ -8,6 +9,7 @@ from discern.io.transform import InputTransform
 from discern.models.contract import DataDescription, Encodes, Latent, ModelFamily, Reconstructs, require
 from discern.models.termwise import TermwiseModel
 from discern.models.wae.config import WAEConfig
+from discern.scaling import GeneScaling
 
 
 class OnlyEncodes(ModelFamily):
@@ -56,3 +58,18 @@ def test_an_incomplete_family_cannot_be_made():
 
     with pytest.raises(TypeError, match="abstract"):
         Incomplete(WAEConfig(), DataDescription(3, ("a",), 5, InputTransform()))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        DataDescription(3, ("b", "a"), 5, InputTransform()),
+        DataDescription(3, ("a", "b"), 6, InputTransform()),
+        DataDescription(3, ("a", "b"), 5, InputTransform(library_size=100.0)),
+        DataDescription(3, ("a", "b"), 5, InputTransform(scaling=GeneScaling(np.ones(3, "f4"), np.ones(3, "f4")))),
+        DataDescription(4, ("a", "b"), 5, InputTransform()),
+    ],
+)
+def test_other_data_are_told_apart(family, other):
+    assert family.data.same_data(DataDescription(3, ("a", "b"), 5, InputTransform()))
+    assert not family.data.same_data(other)

@@ -26,6 +26,8 @@ def run(family, folder, values, first_epoch=0, **arguments):
     """Give the callback a history by hand; the weights of epoch i are all i."""
     callback = SaveCheckpoints(folder, family, **arguments)
     callback.set_model(family.model)
+    callback.set_params({"epochs": first_epoch + len(values)})
+    family.model.stop_training = False
     for epoch, value in enumerate(values, first_epoch):
         for weight in family.model.weights:
             weight.assign(0 * weight + epoch)
@@ -44,6 +46,19 @@ def test_best_and_last_weights(family, tmp_path):
     best, last = (read_description(path)[3] for path in (folder.best_model, folder.last_state))
     assert (best.epoch, best.monitored) == (2, 3.0)
     assert (last.epoch, last.monitored) == (3, 3.0)
+
+
+def test_short_epochs_do_not_write_the_state_every_time(family, tmp_path, monkeypatch):
+    written, clock = [], iter(range(10_000))
+    monkeypatch.setattr("discern.training.checkpoint_callback.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        "discern.training.checkpoint_callback.save_checkpoint",
+        lambda path, family, checkpoint, with_state: written.append(checkpoint.epoch) if with_state else None,
+    )
+    run(family, ExperimentFolder(tmp_path), [5.0] * 60)  # a write takes one tick, as does the look at the clock
+    assert written[0] == 1
+    assert written[-1] == 60
+    assert len(written) == 4  # twenty times as long as a write took lies between two of them
 
 
 def test_larger_can_be_better(family, tmp_path):
@@ -110,6 +125,7 @@ def test_state_of_early_stopping_is_kept(family, tmp_path):
     stopping.on_train_begin()
     callback = SaveCheckpoints(folder, family, early_stopping=stopping)
     callback.set_model(family.model)
+    callback.set_params({"epochs": 10})
     family.model.stop_training = False
     for epoch, value in enumerate([2.0, 3.0]):
         stopping.on_epoch_end(epoch, {"val_loss": value})
@@ -119,8 +135,9 @@ def test_state_of_early_stopping_is_kept(family, tmp_path):
     assert state == {"wait": 1, "best": 2.0, "best_epoch": 0, "best_logs": {"val_loss": 2.0}, "stopped": True}
 
 
-def test_divergence_keeps_the_files_before(make_data, make_family, sources_of, tmp_path):
+def test_divergence_keeps_the_files_before(make_data, make_family, sources_of, tmp_path, monkeypatch):
     """NaN in the third epoch: the state stays that of the second, the message names the term."""
+    monkeypatch.setattr("discern.training.checkpoint_callback._SHARE_OF_TIME", math.inf)  # write every epoch
     folder, data = ExperimentFolder(tmp_path), make_data()
     family = make_family(data, eager=True)
     terms = family.model.objective.terms

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from discern.training import devices
-from discern.training.devices import set_gpu_and_threads
+from discern.training.devices import set_gpu_and_threads, wants_xla
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_second_call_in_a_running_process_is_a_warning_at_most():
     program = """
 import logging
 logging.basicConfig()
-from discern.training.devices import set_gpu_and_threads
+from discern.training.devices import set_gpu_and_threads, wants_xla
 import tensorflow as tf
 set_gpu_and_threads(1, [0])
 assert float(tf.reduce_sum(tf.ones(3))) == 3
@@ -83,3 +83,12 @@ print("done")
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "done"
     assert "is not there" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "gpus", "wanted"),
+    [("auto", [], False), ("auto", ["gpu0"], True), (True, [], True), (False, ["gpu0"], False)],
+)
+def test_the_step_is_compiled_by_default_on_a_gpu_only(monkeypatch, setting, gpus, wanted):
+    monkeypatch.setattr(devices.tf.config, "get_visible_devices", lambda kind: gpus)
+    assert wants_xla(setting) is wanted

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     NonNegativeFloat,
@@ -15,7 +16,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from discern.config_section import ConfigSection, also_found
-from discern.models.wae.legacy_keys import present_spelling
+from discern.models.wae.legacy_keys import add_other_spellings, present_spelling
 from discern.registry import (
     ACTIVATIONS,
     NORMALISATIONS,
@@ -119,6 +120,8 @@ class WAEConfig(ConfigSection):
         weighting_random_encoder: Weight of the sigma term.
         reconstruction_weight: Weight of the reconstruction term.
     """
+
+    model_config = ConfigDict(json_schema_extra=add_other_spellings)
 
     name: Literal["wae"] = "wae"
     latent_dim: PositiveInt = 48

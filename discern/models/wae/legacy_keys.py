@@ -38,6 +38,16 @@ def present_spelling(section: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     return rest, faults
 
 
+def add_other_spellings(schema: dict[str, Any]) -> None:
+    """Tell the JSON schema of the ``model`` section of every spelling that :func:`present_spelling` reads."""
+    for key in _SIDED:
+        values: dict[str, Any] = {"title": key, "description": f"{key} of both sides; the decoder's is reversed"}
+        schema["properties"][key] = values
+        for prefix in (prefix for prefixes in _SIDES.values() for prefix in prefixes):
+            for spelling in (f"{prefix}_{key}", f"{key}_{prefix}"):
+                schema["properties"][spelling] = {"title": spelling, "deprecated": True}
+
+
 def _other_spellings(section: dict[str, Any], key: str) -> list[tuple[str, Any, str]]:
     """Take every other spelling of ``key`` out of the section; return (side, value, spelling) of each."""
     found: list[tuple[str, Any, str]] = []
