@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import numpy as np
-from scipy import sparse
+from scipy import linalg, sparse
 
 from discern.errors import DataError
 
@@ -55,7 +55,8 @@ def leading_eigenvectors(symmetric: np.ndarray, n_vectors: int) -> np.ndarray:
 
     The sign is fixed: the entry of largest absolute value is positive.
     """
-    vectors = np.linalg.eigh(symmetric)[1][:, ::-1][:, :n_vectors]
+    size = len(symmetric)
+    vectors = linalg.eigh(symmetric, subset_by_index=[size - n_vectors, size - 1])[1][:, ::-1]
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None, :], axis=0)
     return vectors * np.where(largest < 0, -1.0, 1.0)
 

@@ -21,13 +21,17 @@ def present_spelling(section: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
     faults: dict[str, str] = {}
     sides = {side: rest.pop(side, {}) for side in _SIDES}
     readable = {side: dict(content) if isinstance(content, Mapping) else {} for side, content in sides.items()}
+    both_readable = all(isinstance(content, Mapping) for content in sides.values())
     for key in _SIDED:
+        twice: dict[str, list[str]] = {}
         for side, value, spelling in _other_spellings(rest, key):
             if key in readable[side]:
-                faults[spelling] = f"'{key}' of the {side} is given twice, here and elsewhere; keep one"
+                twice.setdefault(spelling, []).append(side)
             readable[side].setdefault(key, value)
+        for spelling, of_sides in twice.items():
+            faults[spelling] = f"'{key}' of the {' and the '.join(of_sides)} is given twice, here and elsewhere; keep one"
         given = [side for side in _SIDES if key in readable[side]]
-        if len(given) == 1:
+        if len(given) == 1 and both_readable:
             other = next(side for side in _SIDES if side not in given)
             faults[f"{given[0]}.{key}"] = f"given for the {given[0]} but not for the {other}; give both or neither"
     for side, content in sides.items():
