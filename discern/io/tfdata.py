@@ -65,17 +65,19 @@ class RecordSource:
 
     def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
         """Read, shuffle and parse the records; whole minibatches at once."""
-        files = tf.data.Dataset.from_tensor_slices([str(path) for path in self._shards])
+        paths = tf.constant([str(path) for path in self._shards])
         if shuffle_seed is not None:
-            files = files.shuffle(len(self._shards), seed=shuffle_seed)
-        records = files.interleave(
+            paths = tf.gather(paths, _permutation(len(self._shards), shuffle_seed))
+        records = tf.data.Dataset.from_tensor_slices(paths).interleave(
             lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
             cycle_length=4,
             block_length=16,
         )
         if shuffle_seed is not None:
-            buffer = min(self.n_cells, _SHUFFLE_CELLS)
-            records = records.shuffle(buffer, seed=shuffle_seed)
+            blocks = records.batch(_SHUFFLE_CELLS).enumerate(1)
+            records = blocks.map(
+                lambda block, of_block: tf.gather(of_block, _permutation(tf.size(of_block), shuffle_seed, block))
+            ).unbatch()
         return records.batch(batch_size, drop_remainder=drop_remainder).map(self._parse)
 
     def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -98,6 +100,16 @@ def _decode(strings: tf.Tensor, dtype: np.dtype, to: tf.DType) -> tf.Tensor:
         return tf.cast(tf.reduce_sum(whole, axis=1), to)
     kind = {"<u2": tf.uint16, "|u1": tf.uint8, "<f4": tf.float32}[dtype.str]
     return tf.cast(tf.io.decode_raw(tf.strings.reduce_join(strings), kind, little_endian=True), to)
+
+
+def _permutation(size: Any, seed: Any, block: Any = 0) -> tf.Tensor:
+    """Return the numbers below ``size`` in a random order, int64.
+
+    Stateless, unlike ``Dataset.shuffle``: the order does not depend on TensorFlow's global seed.
+    """
+    both = tf.stack([tf.cast(seed, tf.int64), tf.cast(block, tf.int64)])
+    keys = tf.random.stateless_uniform([size], both, minval=None, maxval=None, dtype=tf.int32)
+    return tf.cast(tf.argsort(keys, stable=True), tf.int64)
 
 
 class MemorySource:
@@ -125,9 +137,10 @@ class MemorySource:
 
     def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
         """Gather the cells of every minibatch from memory."""
-        cells = tf.data.Dataset.range(self.n_cells)
-        if shuffle_seed is not None:
-            cells = cells.shuffle(self.n_cells, seed=shuffle_seed)
+        if shuffle_seed is None:
+            cells = tf.data.Dataset.range(self.n_cells)
+        else:
+            cells = tf.data.Dataset.from_tensor_slices(_permutation(self.n_cells, shuffle_seed))
         return cells.batch(batch_size, drop_remainder=drop_remainder).map(self._gather)
 
     def _gather(self, cells: tf.Tensor) -> dict[str, tf.Tensor]:

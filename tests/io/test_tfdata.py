@@ -237,3 +237,20 @@ def test_published_records(published_file, as_given):
 def test_published_records_of_other_data_are_refused(published_file, genes_no, n_labels):
     with pytest.raises(DataError, match=f"holds 7 values per cell; {genes_no} genes and {n_labels} batches need"):
         parse_tfrecords(published_file[0], genes_no, n_labels)
+
+
+@pytest.mark.parametrize("global_seed", [0, 7])
+def test_the_order_does_not_depend_on_the_global_seed(source, global_seed):
+    """TensorFlow refuses a shuffle whose seed is a tensor when the global seed is 0, and mixes any other one in."""
+    import tensorflow as tf
+
+    def orders() -> list[list[int]]:
+        cells = training_minibatches(source, PLAIN, 20, seed=3)
+        return identities(cells, 6)
+
+    before = orders()
+    tf.random.set_seed(global_seed)
+    try:
+        assert orders() == before
+    finally:
+        tf.random.set_seed(None)
