@@ -196,6 +196,9 @@ class DISCERN:
                 f"The data has {len(data.batches)} batches ({', '.join(data.batches)}), the model was built for "
                 f"{family.data.n_batches}."
             )
+        built, found = family.data.transform.library_size, data.transform.library_size
+        if built is not None and built != found:
+            raise DataError(f"The data were normalised to a library size of {found}, the model was built for {built}.")
         family.data = replace(family.data, batches=tuple(data.batches), transform=data.transform)
         self._knows_data = True
 

@@ -142,6 +142,16 @@ class TestTraining:
         assert history.history["loss"][-1] < 0.8 * history.history["loss"][0]
         assert history.history["val_loss"][-1] < history.history["val_loss"][0]
 
+    def test_data_of_another_library_size_are_refused(self, data):
+        sections = PARAMETERS["input_ds"] | {"scale": {"LSN": 500}}
+        with pytest.raises(DataError, match="normalised to a library size of 1000.0, the model was built for 500.0"):
+            new_model(data, PARAMETERS | {"input_ds": sections}).training(inputdata=data, max_steps=1)
+
+    def test_an_output_function_without_negative_values_is_warned_of(self, data, caplog):
+        model = new_model(data, PARAMETERS | {"model": PARAMETERS["model"] | {"output_fn": "softplus"}})
+        model.training(inputdata=data, max_steps=1)
+        assert "output_fn 'softplus' gives no negative values" in caplog.text
+
     def test_dropout_head_learns_the_probability_of_a_count(self, data):
         """The published program, not knowing what a zero is after scaling, learned 0.96 where 0.46 was true."""
         smoothing = {"crossentropy": {"lower_label_smoothing": 0.0}, "weighting_decoder_dropout": 1e5}

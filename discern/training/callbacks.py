@@ -10,6 +10,7 @@ import numpy as np
 from discern.errors import OptionalDependencyError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.keys import BATCH
 from discern.training.early_stopping import DelayedEarlyStopping
 from discern.training.umap_callback import VisualisationCallback
 
@@ -46,6 +47,8 @@ def create_callbacks(
         if umap_cells_no is not None and umap_cells_no < len(cells):
             cells = np.sort(np.random.default_rng(0).choice(cells, umap_cells_no, replace=False))
         shown = DISCERNData(inputdata[cells].copy(), inputdata.batch_size)
+        # a batch without a chosen cell keeps its label column
+        shown.obs[BATCH] = shown.obs[BATCH].cat.set_categories(inputdata.batches)
         callbacks.append(VisualisationCallback(folder.umap_pictures, shown, inputdata.batch_size, freq_of_viz))
     return callbacks
 

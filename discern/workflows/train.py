@@ -13,6 +13,7 @@ from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.training.checkpoints import Checkpoint, load_state, load_weights, read_description
+from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
@@ -45,8 +46,13 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
     family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
     family.compile(configured_optimizer(config), wants_xla(config.XLA))
     resumed = _take_up(folder, family)
-    if resumed.early_stopping.get("stopped") or resumed.epoch >= config.max_steps:
-        _LOGGER.info("%s is trained: %d epochs. Nothing to do.", experiment.name, resumed.epoch)
+    if _has_stopped(resumed, config) or resumed.epoch >= config.max_steps:
+        _LOGGER.info(
+            "%s is trained: %d epochs. Nothing to do. To go on, raise training.%s.",
+            experiment.name,
+            resumed.epoch,
+            "max_steps" if resumed.epoch >= config.max_steps else "early_stopping.patience",
+        )
         return TrainResult(resumed.epoch, resumed.monitored, finished=True)
     callbacks = configured_callbacks(config, folder, family, resumed)
     history = fit(
@@ -77,6 +83,12 @@ def _sources(folder: ExperimentFolder, records: Path, annotation: ProcessedAnnot
         if source.n_cells == 0:
             raise ExperimentError(f"{records} holds no {split} cells. Run `discern process --force`.")
     return train_cells, valid_cells
+
+
+def _has_stopped(resumed: Checkpoint, config: TrainingConfig) -> bool:
+    """Tell whether early stopping ended the training, and would again: more patience lets it go on."""
+    limits, state = config.early_stopping, resumed.early_stopping
+    return limits is not None and bool(state.get("stopped")) and state.get("wait", 0) >= limits.patience
 
 
 def _take_up(folder: ExperimentFolder, family: ModelFamily) -> Checkpoint:

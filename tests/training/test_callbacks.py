@@ -32,6 +32,12 @@ def test_pictures_show_at_most_the_cells_asked_for(data, tmp_path):
     assert everything._data.n_obs == 80
 
 
+def test_a_batch_without_a_chosen_cell_keeps_its_label_column(data, tmp_path):
+    data.obs["batch"] = data.obs["batch"].cat.add_categories(["rare"])
+    _, pictures = create_callbacks({}, tmp_path, data, umap_cells_no=5)
+    assert pictures._data.batches == data.batches
+
+
 def test_tensorboard_that_is_not_installed_is_a_known_error(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(OptionalDependencyError, match=r"pip install 'discern-reconstruction\[tensorboard\]'"):

@@ -1,5 +1,6 @@
 """DISCERN's Wasserstein auto-encoder as a model family."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from discern.models.wae.config import WAEConfig
 from discern.models.wae.networks import WAE, create_decoder, create_encoder, create_model
 from discern.models.wae.objective import WAEObjective
 from discern.models.wae.published_file import is_published_file, read_published_model, set_published_weights
+
+_LOGGER = logging.getLogger(__name__)
+_NOT_NEGATIVE = {"softmax", "LSN", "sigsoftmax", "relu", "relu6", "softplus", "sigmoid", "hard_sigmoid", "exponential"}
 
 
 class WAEFamily(ModelFamily):
@@ -95,6 +99,12 @@ class WAEFamily(ModelFamily):
             jit_compile: Compile the training step with XLA.
             reconstruction_weight: In place of the configured weight.
         """
+        if self.config.output_fn in _NOT_NEGATIVE and self.data.transform.scaling is not None:
+            _LOGGER.warning(
+                "output_fn '%s' gives no negative values, but the data are scaled and hold some: leave out "
+                "input_ds.scale.fixed_scaling, or set output_fn to null.",
+                self.config.output_fn,
+            )
         objective = WAEObjective(self.config, self.data.transform.zeros(self.data.n_genes), reconstruction_weight)
         self.model.compile_objective(objective, optimizer, jit_compile)
 
