@@ -152,7 +152,7 @@ def _parameters_with(experiment: Experiment, filename: Path) -> dict[str, Any]:
     own = experiment.folder.parameters_file
     content = read_json(own) if own.is_file() else copy.deepcopy(experiment.content)
     section = content.setdefault("input_ds", {})
-    raw_input, path = section.get("raw_input", []), str(filename.resolve())
-    if path not in raw_input:
+    raw_input, path = section.get("raw_input", []), str(filename.absolute())
+    if filename.resolve() not in {Path(known).resolve() for known in raw_input}:
         section["raw_input"] = {**raw_input, path: None} if isinstance(raw_input, dict) else [*raw_input, path]
     return content

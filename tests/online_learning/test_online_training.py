@@ -61,7 +61,7 @@ def test_the_folder_describes_old_and_new_cells(extended, reference, input_paths
         description: DataDescription = read_description(checkpoint)[2]
         assert description.batches == tuple(ALL)
         assert description.n_train_cells == data.config["total_train_count"]
-    assert experiment.config.input_ds.raw_input == [str(path.resolve()) for path in input_paths]
+    assert experiment.config.input_ds.raw_input == [str(path.absolute()) for path in input_paths]
     assert contents(folder.backup) == contents(trained_folder / "job")
     assert not list(folder.path.glob(".*"))
 
