@@ -16,6 +16,9 @@ from pydantic import (
 from discern.config_section import ConfigSection
 from discern.registry import LEARNING_RATE_SCHEDULES, OPTIMIZERS
 
+_DEFAULT_ALGORITHM = "RectifiedAdam"
+_PUBLISHED_BETAS = {"beta_1": 0.85, "beta_2": 0.95}
+
 
 class EarlyStoppingConfig(ConfigSection):
     """When training stops before ``max_steps``.
@@ -44,6 +47,9 @@ class EarlyStoppingConfig(ConfigSection):
 class OptimizerConfig(ConfigSection):
     """The optimizer; further keys are arguments of the algorithm.
 
+    RectifiedAdam, named or by default, has beta_1 0.85 and beta_2 0.95 when they are absent; every other algorithm
+    has its own defaults.
+
     Attributes:
         algorithm: A name of ``registry.OPTIMIZERS``.
         learning_rate: Initial learning rate.
@@ -53,17 +59,10 @@ class OptimizerConfig(ConfigSection):
 
     model_config = ConfigDict(extra="allow")
 
-    algorithm: str = "RectifiedAdam"
+    algorithm: str = _DEFAULT_ALGORITHM
     learning_rate: PositiveFloat = 1e-3
     learning_decay: dict[str, Any] | None = None
     Lookahead: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _published_defaults(cls, section: Any) -> Any:
-        if isinstance(section, dict) and "algorithm" not in section:
-            return {"beta_1": 0.85, "beta_2": 0.95} | section
-        return section
 
     @field_validator("algorithm")
     @classmethod
@@ -83,7 +82,8 @@ class OptimizerConfig(ConfigSection):
     @property
     def arguments(self) -> dict[str, Any]:
         """Arguments of the algorithm other than the learning rate."""
-        return dict(self.model_extra or {})
+        published = _PUBLISHED_BETAS if self.algorithm == _DEFAULT_ALGORITHM else {}
+        return published | (self.model_extra or {})
 
 
 class TrainingConfig(ConfigSection):
@@ -108,7 +108,7 @@ class TrainingConfig(ConfigSection):
     GPU: list[NonNegativeInt] = [0]
     XLA: bool | Literal["auto"] = "auto"
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
-    optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig.model_validate({}))
+    optimizer: OptimizerConfig = OptimizerConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)
     tensorboard: bool = False
     umap_every: NonNegativeInt = 0

@@ -80,7 +80,10 @@ def test_output_functions(name):
 def test_dotted_optimizers(prefix):
     settings = {"algorithm": f"{prefix}RectifiedAdam", "learning_rate": 0.01, "beta_1": 0.5, "amsgrad": True}
     optimizer = experiment_config({"training": {"optimizer": settings}}).training.optimizer
-    assert (optimizer.algorithm, optimizer.arguments) == ("RectifiedAdam", {"beta_1": 0.5, "amsgrad": True})
+    assert (optimizer.algorithm, optimizer.arguments) == (
+        "RectifiedAdam",
+        {"beta_1": 0.5, "beta_2": 0.95, "amsgrad": True},
+    )
 
 
 def test_dotted_keras_optimizer_and_schedule():

@@ -33,6 +33,15 @@ def test_defaults_are_the_published_ones():
     assert config.umap_every == 0
 
 
+@pytest.mark.parametrize("name", ["RectifiedAdam", "tensorflow_addons.optimizers.RectifiedAdam"])
+def test_naming_the_default_algorithm_changes_nothing(name):
+    unnamed = OptimizerConfig.model_validate({"learning_rate": 1e-3})
+    named = OptimizerConfig.model_validate({"algorithm": name})
+    assert named.arguments == unnamed.arguments == {"beta_1": 0.85, "beta_2": 0.95}
+    own = OptimizerConfig.model_validate({"algorithm": name, "beta_2": 0.999})
+    assert own.arguments == {"beta_1": 0.85, "beta_2": 0.999}
+
+
 def test_another_algorithm_keeps_its_own_betas():
     assert OptimizerConfig.model_validate({"algorithm": "Adam"}).arguments == {}
 
