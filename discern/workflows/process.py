@@ -7,7 +7,7 @@ from pathlib import Path
 
 from discern.errors import ExperimentError, ParametersError
 from discern.io.experiment_folder import ExperimentFolder
-from discern.io.naming import input_names
+from discern.io.naming import SUFFIXES, file_suffix, input_names
 from discern.io.whole_files import replacing_folder, write_json
 from discern.preprocessing.recipe import WAERecipe
 from discern.workflows.experiment import Experiment
@@ -115,4 +115,5 @@ def _copy_inputs(paths: list[Path], folder: ExperimentFolder) -> None:
             if path.is_dir():
                 shutil.copytree(path, temporary / name)
             else:
-                shutil.copyfile(path, temporary / (name + "".join(path.suffixes)))
+                suffix = file_suffix(path)  # the name of a file of unknown kind still has its suffix
+                shutil.copyfile(path, temporary / (name + suffix if suffix in SUFFIXES else name))

@@ -104,6 +104,13 @@ def test_folders_are_copied_too(experiments, here, counts):
     }
 
 
+def test_a_copy_keeps_its_name(experiments, here, counts):
+    counts().write_h5ad(here / "pbmc.v3.h5ad")
+    (one,) = experiments(None, run=lambda content: content["input_ds"].update(raw_input=["pbmc.v3.h5ad"]))
+    process(one, copy_original=True, with_tfrecords=False)
+    assert [path.name for path in one.folder.original_data.iterdir()] == ["pbmc.v3.h5ad"]
+
+
 def test_the_own_search_file_is_not_copied_onto_itself(experiment, here):
     one = experiment(lambda content: content.update(hyperparameter_search="exps/run/hyperparameter_search.json"))
     one.folder.path.mkdir(parents=True)
