@@ -2,11 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @contextmanager
@@ -16,6 +19,8 @@ def replacing_file(path: Path) -> Iterator[Path]:
     When the block raises, the temporary file is removed and ``path`` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in _of_dead_processes(path.parent, path.stem, f".tmp{path.suffix}"):
+        leftover.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
     try:
         yield temporary
@@ -36,6 +41,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
+    _clear_up_folders(path)
     try:
         yield temporary
         if path.exists():
@@ -46,6 +52,24 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             outdated.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(outdated, ignore_errors=True)
+
+
+def _clear_up_folders(path: Path) -> None:
+    """Remove what killed runs left of ``path``; a folder that one had moved aside comes back when there is no other."""
+    for moved in _of_dead_processes(path.parent, path.name, ".old"):
+        if path.exists():
+            shutil.rmtree(moved, ignore_errors=True)
+        else:
+            moved.rename(path)
+    for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _of_dead_processes(folder: Path, name: str, ending: str) -> list[Path]:
+    """Return the temporary siblings ``.name.PID<ending>`` whose process no longer lives."""
+    pattern = re.compile(rf"\.{re.escape(name)}\.(\d{{1,9}}){re.escape(ending)}")
+    found = [(path, pattern.fullmatch(path.name)) for path in folder.iterdir()]
+    return [path for path, match in found if match and not psutil.pid_exists(int(match[1]))]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -86,3 +89,35 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "a.json", {"a": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
+
+
+@pytest.fixture
+def dead():
+    """Number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_files_of_killed_runs_are_removed(tmp_path, dead):
+    (tmp_path / f".file.{dead}.tmp.txt").write_text("half")
+    others = {f".file.{os.getppid()}.tmp.txt", f".other.{dead}.tmp.txt", f".file.{dead}.tmp.json", "xfile.1.tmp.txt"}
+    for name in others:
+        (tmp_path / name).write_text("not ours")
+    write_text(tmp_path / "file.txt", "whole")
+    assert {path.name for path in tmp_path.iterdir()} == {*others, "file.txt"}
+
+
+@pytest.mark.parametrize("before", ["there", "moved aside"])
+def test_folders_of_killed_runs_are_removed(tmp_path, dead, before):
+    path = tmp_path / "folder.v1"
+    (tmp_path / f".folder.v1.{dead}.tmp").mkdir()
+    (tmp_path / f".folder.v1.{dead}.tmp" / "half").write_text("half")
+    (tmp_path / f".folder.v1.{dead}.old").mkdir()
+    if before == "there":
+        path.mkdir()
+    with replacing_folder(path) as temporary:
+        assert path.is_dir()  # never lost, not even before the new one is whole
+        (temporary / "new").write_text("new")
+    assert [one.name for one in tmp_path.iterdir()] == ["folder.v1"]
+    assert [one.name for one in path.iterdir()] == ["new"]
