@@ -244,7 +244,7 @@ class DISCERN:
             store_sigmas: Keep the latent log standard deviations.
         """
         self._learn_from(input_data)
-        target = Target(column, column_value or None)
+        target = Target.of(column, column_value)
         seed = self.config.training.seed
         return reconstruct_cells(self._family, input_data, target, seed=seed, store_sigmas=store_sigmas)
 
@@ -264,7 +264,7 @@ class DISCERN:
             store_sigmas: Keep the latent log standard deviations.
         """
         self._learn_from(input_data)
-        targets = [Target(column, value or None) for column, value in metadata or ()] or [Target()]
+        targets = [Target.of(column, value) for column, value in metadata or ()] or [Target()]
         seed = self.config.training.seed
         return project_cells(self._family, input_data, targets, Path(save_path), seed=seed, store_sigmas=store_sigmas)
 

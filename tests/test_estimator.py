@@ -320,6 +320,15 @@ class TestGenerating:
         assert result.obsm["X_DISCERN"].shape == result.obsm["X_DISCERN_sigma"].shape == (data.n_obs, 8)
         assert "X_DISCERN_sigma" not in trained.reconstruct(data, "batch", "high").obsm
 
+    def test_zero_is_a_value(self, trained, data, tmp_path):
+        numbered = data.copy()
+        numbered.obs["cluster"] = (numbered.obs["batch"] == "high").astype(int)
+        numbered = DISCERNData(numbered, batch_size=64)
+        (path,) = trained.project_to_metadata(numbered, [("cluster", 0)], tmp_path)
+        assert path.name == "projected_to_average_cluster_0.h5ad"
+        low = trained.reconstruct(numbered, "batch", "low")
+        np.testing.assert_array_equal(dense(trained.reconstruct(numbered, "cluster", 0).X), dense(low.X))
+
     def test_target_is_the_batch_that_was_named(self, trained, data):
         """Decoding by hand with the one-hot column of the name."""
         result = trained.reconstruct(data, "batch", "low")

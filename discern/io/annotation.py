@@ -8,6 +8,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype, u
 
 from discern.errors import DataError
 from discern.io.naming import unique_names
+from discern.io.text_labels import as_text
 from discern.keys import BATCH
 
 
@@ -41,7 +42,7 @@ def batch_labels(obs: pd.DataFrame, name: str, column: str | None) -> pd.Categor
             "Every cell needs a batch: fill the gaps or remove these cells."
         )
     used = values.cat.remove_unused_categories().cat.categories if _is_categorical(values) else _sorted(values)
-    texts = {value: _as_text(value) for value in used}
+    texts = {value: as_text(value) for value in used}
     return pd.Categorical(values.astype(object).map(texts), categories=list(dict.fromkeys(texts.values())))
 
 
@@ -123,20 +124,13 @@ def _texts(piece: pd.Series | None, length: int) -> np.ndarray:
     texts = np.full(length, np.nan, dtype=object)
     if piece is not None:
         known = piece.notna().to_numpy()
-        texts[known] = [_as_text(value) for value in piece[known]]
+        texts[known] = [as_text(value) for value in piece[known]]
     return texts
-
-
-def _as_text(value: object) -> str:
-    """Return a value as text, whole numbers without decimals."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
 
 
 def _sorted(values: pd.Series) -> list[object]:
     unique = list(values.unique())
-    return sorted(unique) if is_numeric_dtype(values) or is_string_dtype(values) else sorted(unique, key=_as_text)
+    return sorted(unique) if is_numeric_dtype(values) or is_string_dtype(values) else sorted(unique, key=as_text)
 
 
 def _equal(first: pd.Series, other: pd.Series | None) -> bool:

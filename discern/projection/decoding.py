@@ -73,7 +73,8 @@ def decoded_slices(
     """
     decoder = require(family, Reconstructs, "decode cells")
     for cells, latent in latents:
-        decoded = decoder.decode(latent.mean, target_batch[cells])
+        # one row may stand for all cells there; the network reads an array of its own
+        decoded = decoder.decode(latent.mean, np.ascontiguousarray(target_batch[cells]))
         expression = decoded.expression
         if decoded.probability is not None:
             expression = draw_zeros(expression, decoded.probability, rng)

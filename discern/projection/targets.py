@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from discern.errors import DataError
+from discern.io.text_labels import as_text
 from discern.keys import BATCH
 
 
@@ -37,6 +38,11 @@ class Target:
             )
         return cls(column, value or None)
 
+    @classmethod
+    def of(cls, column: str | None, value: Any) -> "Target":
+        """Return the target of a column and a value of any type; None and "" are no value, 0 and False are one."""
+        return cls(column, None if value is None or value == "" else as_text(value))
+
     @property
     def file_name(self) -> str:
         """The published name of the projected file, safe for every file system."""
@@ -60,7 +66,7 @@ def check_target(obs: pd.DataFrame, target: Target) -> None:
         return
     if target.column not in obs:
         raise DataError(f"Column '{target.column}' is missing from obs. Found: {', '.join(map(str, obs.columns))}.")
-    values = _as_text(obs[target.column])
+    values = obs[target.column]
     if target.value is None:
         missing = int(values.isna().sum())
         if missing and target.column != BATCH:
@@ -68,8 +74,8 @@ def check_target(obs: pd.DataFrame, target: Target) -> None:
                 f"{missing} of {len(values)} cells have no value in obs['{target.column}'], so there is no average to "
                 f"project them to. Fill the column, leave these cells out, or name one value: {target.column}:VALUE."
             )
-    elif not (values == target.value).any():
-        known = sorted(values.dropna().unique())
+    elif not _cells_with(values, target.value).any():
+        known = sorted({as_text(value) for value in values.dropna().unique()})
         raise DataError(
             f"'{target.value}' does not occur in obs['{target.column}']. Found: {', '.join(known[:20])}"
             f"{', ...' if len(known) > 20 else ''}."
@@ -77,7 +83,7 @@ def check_target(obs: pd.DataFrame, target: Target) -> None:
 
 
 def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndarray:
-    """Return the decoder's batch labels, float32 (n_cells, n_batches).
+    """Return the decoder's batch labels, float32 (n_cells, n_batches); one row, not to be changed, may stand for all.
 
     * no column: every cell's own batch;
     * a value: the batch frequencies of the cells with that value, for every cell;
@@ -96,10 +102,11 @@ def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndar
     if target.column is None:
         return own
     if target.column == BATCH and target.value is None:
-        return np.broadcast_to(own.mean(axis=0), own.shape).astype(np.float32)
-    values = _as_text(obs[target.column])
+        return _for_all(own.mean(axis=0), len(own))
+    column = obs[target.column]
     if target.value is not None:
-        return np.broadcast_to(own[(values == target.value).to_numpy()].mean(axis=0), own.shape).astype(np.float32)
+        return _for_all(own[_cells_with(column, target.value)].mean(axis=0), len(own))
+    values = column.astype("object").map(as_text, na_action="ignore")
     labels = np.empty_like(own)
     for group in values.unique():
         of_group = (values == group).to_numpy()
@@ -107,12 +114,12 @@ def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndar
     return labels
 
 
-def _as_text(column: pd.Series) -> pd.Series:
-    """Return the values as text, missing ones kept; 1.0 in a float column of whole numbers is "1"."""
-    if pd.api.types.is_float_dtype(column) and (column.dropna() % 1 == 0).all():
-        column = column.astype("Int64")
-    return column.astype("object").map(_text, na_action="ignore")
+def _cells_with(column: pd.Series, value: str) -> np.ndarray:
+    """Return which cells have a value, bool (n_cells,); "1" and "1.0" both name the number 1.0."""
+    named = [one for one in column.dropna().unique() if value in (as_text(one), str(one))]
+    return column.isin(named).to_numpy(dtype=bool)
 
 
-def _text(value: Any) -> str:
-    return str(value)
+def _for_all(row: np.ndarray, n_cells: int) -> np.ndarray:
+    """Return one row for every cell, float32 (n_cells, n_batches), in the memory of one."""
+    return np.broadcast_to(row.astype(np.float32), (n_cells, len(row)))

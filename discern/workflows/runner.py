@@ -123,7 +123,7 @@ def run_projection(
     """Project the cells of a trained experiment; arguments as of :func:`discern.workflows.project.project`."""
     from discern.workflows.project import project
 
-    targets = [Target.parse(one) if isinstance(one, str) else Target(one[0], one[1] or None) for one in metadata or ()]
+    targets = [Target.parse(one) if isinstance(one, str) else Target.of(*one) for one in metadata or ()]
     return project(
         experiment_of_folder(Path(exp_folder)),
         targets,
@@ -181,4 +181,4 @@ class CheckMetaData:
             DataError: The column is absent, the value does not occur, or cells have none.
         """
         column, value = column_value
-        self._check(Target(column, value or None))
+        self._check(Target.of(column, value))

@@ -77,3 +77,14 @@ def test_a_family_that_cannot_encode_is_told(data):
 
     with pytest.raises(DiscernError, match="A model of family 'classifier' cannot encode cells"):
         next(encoded_slices(Classifier(), data, own_labels(data, ["low", "high/2"]), 8))
+
+
+def test_the_decoder_gets_labels_it_may_use_in_any_way(data, family, monkeypatch):
+    own = own_labels(data, family.data.batches)
+    given = []
+    decode = family.decode
+    monkeypatch.setattr(family, "decode", lambda mean, batch: (given.append(batch), decode(mean, batch))[1])
+    one_for_all = np.broadcast_to(own[0], own.shape)
+    list(decoded_slices(family, encoded_slices(family, data, own, 8), one_for_all, np.random.default_rng(0)))
+    assert all(labels.flags.c_contiguous for labels in given)
+    np.testing.assert_array_equal(np.concatenate(given), np.tile(own[0], (23, 1)))

@@ -18,6 +18,7 @@ def obs():
             "cluster": [1.0, 1.0, np.nan, 2.0, 2.0, 2.0],
             "number": [7, 7, 8, 8, 8, 8],
             "flag": [True, False, True, True, False, False],
+            "donor": pd.Categorical([1.0, 1.0, 2.5, 2.5, 2.5, 2.5]),
             "score": [0.5, 1.0, 1.0, 2.0, 2.0, 2.0],
         }
     )
@@ -37,6 +38,9 @@ def test_without_target_every_cell_keeps_its_batch(obs):
         ("number", "7", [0, 1]),
         ("flag", "True", [0, 2, 3]),
         ("score", "2.0", [3, 4, 5]),
+        ("score", "2", [3, 4, 5]),
+        ("donor", "1", [0, 1]),
+        ("donor", "1.0", [0, 1]),
     ],
 )
 def test_a_value_gives_every_cell_the_average_of_its_cells(obs, column, value, cells):
@@ -44,6 +48,17 @@ def test_a_value_gives_every_cell_the_average_of_its_cells(obs, column, value, c
     labels = target_labels(obs, OWN, Target(column, value))
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("target", [Target("batch", "y"), Target("batch")])
+def test_one_average_for_all_cells_takes_the_memory_of_one(obs, target):
+    labels = target_labels(obs, OWN, target)
+    assert (labels.shape, labels.strides[0], labels.dtype) == ((6, 3), 0, np.float32)
+
+
+def test_groups_of_floats_are_told_apart(obs):
+    expected = [OWN[:2].mean(axis=0)] * 2 + [OWN[2:].mean(axis=0)] * 4
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("donor")), expected, rtol=1e-6)
 
 
 def test_the_batch_column_alone_gives_the_average_of_all(obs):
@@ -104,6 +119,24 @@ def test_cells_without_value_have_no_group(obs, column, missing):
 )
 def test_targets_are_read_from_text(text, expected):
     assert Target.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        (0, "0"),
+        (np.int64(0), "0"),
+        (0.0, "0"),
+        (np.float32(1.0), "1"),
+        (1.5, "1.5"),
+        (False, "False"),
+        ("b1", "b1"),
+    ],
+)
+def test_a_value_of_any_type_makes_a_target(value, expected):
+    assert Target.of("cluster", value) == Target("cluster", expected)
 
 
 @pytest.mark.parametrize("text", ["batch", "", ":b1", ":"])

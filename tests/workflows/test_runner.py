@@ -5,8 +5,15 @@ import pytest
 
 from discern.available_cpus import available_cpus
 from discern.errors import DataError, ExperimentError, ParametersError
+from discern.projection.targets import Target
 from discern.workflows import runner as runner_module
-from discern.workflows.runner import CheckMetaData, DISCERNRunner, OnlineDISCERNRunner, run_exp_multiprocess
+from discern.workflows.runner import (
+    CheckMetaData,
+    DISCERNRunner,
+    OnlineDISCERNRunner,
+    run_exp_multiprocess,
+    run_projection,
+)
 from discern.workflows.side_by_side import Outcome
 
 
@@ -115,10 +122,21 @@ def test_the_published_function_returns_0_or_1_and_gives_the_gpu_back(tmp_path, 
 
 
 def test_metadata_are_checked():
-    check = CheckMetaData(pd.DataFrame({"celltype": ["B", "T", None], "batch": ["1", "1", "2"]})).check
+    check = CheckMetaData(
+        pd.DataFrame({"celltype": ["B", "T", None], "batch": ["1", "1", "2"], "cluster": [0, 0, 3]})
+    ).check
     check(["celltype", "B"])
     check(["batch", ""])
     check(("batch", None))
-    for column, value in (("celltype", "NK"), ("tissue", "x"), ("celltype", None)):
+    check(("cluster", 0))
+    for column, value in (("cluster", 1), ("celltype", "NK"), ("tissue", "x"), ("celltype", None)):
         with pytest.raises(DataError):
             check([column, value])
+
+
+def test_zero_is_a_value_to_project_to(experiment, monkeypatch):
+    asked = []
+    monkeypatch.setattr("discern.workflows.project.project", lambda one, targets, **_: asked.extend(targets))
+    monkeypatch.setattr(runner_module, "experiment_of_folder", lambda folder: experiment())
+    run_projection("run", [("cluster", 0), ("batch", ""), ("batch", None), "batch:b1"], None, False, False)
+    assert asked == [Target("cluster", "0"), Target("batch"), Target("batch"), Target("batch", "b1")]
