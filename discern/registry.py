@@ -10,15 +10,22 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from discern.errors import ParametersError, UnknownNameError
+from discern.errors import MissingParameterError, ParametersError, UnknownNameError
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where an object is found, ``module:object``, and which arguments a configuration may give it."""
+    """Where an object is found, and which arguments a configuration gives it.
+
+    Attributes:
+        target: ``module:object``.
+        arguments: Arguments a configuration may give.
+        required: Those of them it must give.
+    """
 
     target: str
     arguments: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """Import and return the object."""
@@ -65,12 +72,16 @@ class Registry:
         return self.entries[self.canonical(name)].load()
 
     def check_arguments(self, name: str, arguments: Mapping[str, Any]) -> None:
-        """Refuse arguments the object does not take.
+        """Refuse arguments the object does not take, lacks, or cannot compute with.
+
+        Every value is a number, a boolean, null or a list of numbers; an object made by the program passes too.
 
         Raises:
-            ParametersError: An argument is unknown; the message suggests the nearest.
+            MissingParameterError: A required argument is absent.
+            ParametersError: An argument is unknown (the message suggests the nearest) or of another type.
         """
-        known = self.entries[self.canonical(name)].arguments
+        entry = self.entries[self.canonical(name)]
+        known = entry.arguments
         faults = []
         for argument in arguments:
             if argument not in known:
@@ -79,11 +90,35 @@ class Registry:
         if faults:
             allowed = ", ".join(known) or "none"
             raise ParametersError(f"{self.kind} '{name}' does not take {', '.join(faults)}. It takes: {allowed}")
+        missing = [f"'{argument}'" for argument in entry.required if argument not in arguments]
+        if missing:
+            raise MissingParameterError(f"{self.kind} '{name}' needs {', '.join(missing)}")
+        for argument, value in arguments.items():
+            if not _is_computable(value):
+                raise ParametersError(
+                    f"'{argument}' of {self.kind} '{name}' must be a number, true, false, null or a list of numbers; "
+                    f"received {value!r}"
+                )
 
-    def build(self, name: str, **arguments: Any) -> Any:
-        """Return the object called with ``arguments`` after checking them."""
+    def build(self, name: str, /, **arguments: Any) -> Any:
+        """Return the object called with ``arguments`` after checking them.
+
+        Raises:
+            UnknownNameError: The name is unknown.
+            ParametersError: The object cannot be built from the arguments.
+        """
         self.check_arguments(name, arguments)
-        return self.get(name)(**arguments)
+        build = self.get(name)
+        try:
+            return build(**arguments)
+        except (TypeError, ValueError) as error:
+            raise ParametersError(f"{self.kind} '{name}' cannot be built from {arguments}: {error}") from error
+
+
+def _is_computable(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(isinstance(one, int | float) for one in value)
+    return not isinstance(value, str | bytes | Mapping)
 
 
 def _plain(module: str, *names: str) -> dict[str, Entry]:
@@ -129,7 +164,7 @@ RECONSTRUCTION_LOSSES = Registry(
     "reconstruction loss",
     {
         "HuberLoss": Entry("discern.losses.huber:HuberLoss", ("delta",)),
-        "Lnorm": Entry("discern.losses.lnorm:Lnorm", ("p", "axis", "use_root", "epsilon")),
+        "Lnorm": Entry("discern.losses.lnorm:Lnorm", ("p", "axis", "use_root", "epsilon"), ("p",)),
         **_plain("keras.losses", "MeanSquaredError", "MeanAbsoluteError", "MeanSquaredLogarithmicError", "LogCosh",
                  "Poisson", "CosineSimilarity"),
         "Huber": Entry("keras.losses:Huber", ("delta",)),
@@ -177,29 +212,37 @@ OPTIMIZERS = Registry(
     ),
 )
 
+# A schedule starts at the optimizer's learning rate, so initial_learning_rate is not required of a configuration.
 LEARNING_RATE_SCHEDULES = Registry(
     "learning rate schedule",
     {
         "ExponentialDecay": Entry(
             "keras.optimizers.schedules:ExponentialDecay",
             ("initial_learning_rate", "decay_steps", "decay_rate", "staircase"),
+            ("decay_steps", "decay_rate"),
         ),
         "InverseTimeDecay": Entry(
             "keras.optimizers.schedules:InverseTimeDecay",
             ("initial_learning_rate", "decay_steps", "decay_rate", "staircase"),
+            ("decay_steps", "decay_rate"),
         ),
         "PolynomialDecay": Entry(
             "keras.optimizers.schedules:PolynomialDecay",
             ("initial_learning_rate", "decay_steps", "end_learning_rate", "power", "cycle"),
+            ("decay_steps",),
         ),
-        "PiecewiseConstantDecay": Entry("keras.optimizers.schedules:PiecewiseConstantDecay", ("boundaries", "values")),
+        "PiecewiseConstantDecay": Entry(
+            "keras.optimizers.schedules:PiecewiseConstantDecay", ("boundaries", "values"), ("boundaries", "values")
+        ),
         "CosineDecay": Entry(
             "keras.optimizers.schedules:CosineDecay",
             ("initial_learning_rate", "decay_steps", "alpha", "warmup_target", "warmup_steps"),
+            ("decay_steps",),
         ),
         "CosineDecayRestarts": Entry(
             "keras.optimizers.schedules:CosineDecayRestarts",
             ("initial_learning_rate", "first_decay_steps", "t_mul", "m_mul", "alpha"),
+            ("first_decay_steps",),
         ),
     },
     prefixes=(

@@ -5,7 +5,7 @@ import keras
 import pytest
 
 from discern import registry
-from discern.errors import ParametersError, UnknownNameError
+from discern.errors import MissingParameterError, ParametersError, UnknownNameError
 from discern.registry import (
     ACTIVATIONS,
     LEARNING_RATE_SCHEDULES,
@@ -63,6 +63,13 @@ def test_arguments_are_those_of_the_constructor(table, name):
     assert real - NOT_CONFIGURABLE - left_out <= listed
 
 
+@pytest.mark.parametrize(("table", "name"), WITH_ARGUMENTS)
+def test_required_arguments_are_those_without_default(table, name):
+    parameters = inspect.signature(TABLES[table].get(name)).parameters.values()
+    needed = {one.name for one in parameters if one.default is one.empty and one.kind is not one.VAR_KEYWORD}
+    assert set(TABLES[table].entries[name].required) == needed - {"initial_learning_rate"}
+
+
 def test_published_spellings_resolve(golden_dir):
     experiment = json.loads((golden_dir / "published_parameters.json").read_text())["experiments"]["default_experiment"]
     model, training = experiment["model"], experiment["training"]
@@ -102,3 +109,34 @@ def test_unknown_arguments_are_errors_with_a_suggestion():
         RECONSTRUCTION_LOSSES.build("MeanSquaredError", delta=9.0)
     with pytest.raises(ParametersError, match=r"'beta1' \(did you mean 'beta_1'\?\), 'zzz'"):
         OPTIMIZERS.check_arguments("RectifiedAdam", {"beta1": 0.9, "zzz": 1, "beta_2": 0.9})
+
+
+def test_absent_arguments_are_errors():
+    with pytest.raises(MissingParameterError, match="^reconstruction loss 'Lnorm' needs 'p'$"):
+        RECONSTRUCTION_LOSSES.check_arguments("Lnorm", {"axis": 0})
+    with pytest.raises(MissingParameterError, match="needs 'boundaries', 'values'"):
+        LEARNING_RATE_SCHEDULES.build("PiecewiseConstantDecay")
+
+
+@pytest.mark.parametrize("value", ["9", {"a": 1}, ["1", 2.0], [[1.0]]])
+def test_values_of_another_type_are_errors(value):
+    with pytest.raises(ParametersError, match="'delta' of reconstruction loss 'HuberLoss' must be a number.*received"):
+        RECONSTRUCTION_LOSSES.check_arguments("HuberLoss", {"delta": value})
+
+
+@pytest.mark.parametrize("value", [9, 9.0, True, None, [1, 2.0], []])
+def test_numbers_booleans_null_and_lists_of_numbers_pass(value):
+    RECONSTRUCTION_LOSSES.check_arguments("HuberLoss", {"delta": value})
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "arguments"),
+    [
+        (OPTIMIZERS, "SGD", {"momentum": 2.0}),
+        (LEARNING_RATE_SCHEDULES, "PiecewiseConstantDecay", {"boundaries": [1], "values": [0.1]}),
+        (LEARNING_RATE_SCHEDULES, "CosineDecay", {"decay_steps": 3}),
+    ],
+)
+def test_what_a_constructor_refuses_is_an_error_with_its_name(table, name, arguments):
+    with pytest.raises(ParametersError, match=f"{table.kind} '{name}' cannot be built from .*{next(iter(arguments))}"):
+        table.build(name, **arguments)

@@ -18,7 +18,7 @@ def reconstruction_loss(loss_type: str | Mapping[str, Any]) -> keras.losses.Loss
     Raises:
         MissingParameterError: The mapping has no ``name``.
         UnknownNameError: The name is unknown (also a KeyError).
-        ParametersError: The loss does not take one of the arguments.
+        ParametersError: The loss does not take one of the arguments, lacks one, or refuses a value.
     """
     if isinstance(loss_type, str):
         return RECONSTRUCTION_LOSSES.build(loss_type)

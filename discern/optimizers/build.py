@@ -29,7 +29,7 @@ def build_optimizer(
 
     Raises:
         UnknownNameError: The algorithm or the schedule is unknown.
-        ParametersError: One of them does not take an argument, or the schedule lacks one.
+        ParametersError: One of them does not take an argument, lacks one, or refuses a value.
     """
     rate = float(learning_rate) if learning_decay is None else _schedule(learning_rate, learning_decay)
     optimizer = OPTIMIZERS.build(algorithm, **{**arguments, "learning_rate": rate})
@@ -46,8 +46,4 @@ def _schedule(learning_rate: float, learning_decay: Mapping[str, Any]) -> Any:
     arguments = {key: value for key, value in learning_decay.items() if key != "name"}
     if "initial_learning_rate" in LEARNING_RATE_SCHEDULES.entries[name].arguments:
         arguments.setdefault("initial_learning_rate", float(learning_rate))
-    LEARNING_RATE_SCHEDULES.check_arguments(name, arguments)
-    try:
-        return LEARNING_RATE_SCHEDULES.get(name)(**arguments)
-    except TypeError as error:
-        raise MissingParameterError(f"learning_decay '{name}' lacks an argument: {error}") from error
+    return LEARNING_RATE_SCHEDULES.build(name, **arguments)
