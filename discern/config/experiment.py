@@ -4,28 +4,38 @@ from itertools import combinations
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Union
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Field, ValidationError, WrapValidator, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from discern.config_section import ConfigSection
+from discern.errors import UnknownNameError
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY
 from discern.preprocessing.config import InputConfig
+from discern.registry import Registry
 from discern.training.config import TrainingConfig
 
 
-def _family_name(section: Any) -> str:
-    name = (
-        section.get("name", DEFAULT_FAMILY) if isinstance(section, dict) else getattr(section, "name", DEFAULT_FAMILY)
-    )
-    return str(name)
+def model_section(families: Registry) -> Any:
+    """Return the type of a ``model`` section: that of the family its ``name`` tells, the default one without.
 
+    The section is handed to its own class, not to a union, so that faults carry paths of the file and no others.
 
-def _model_section() -> Any:
-    """Return the union of all families' sections, told apart by ``name``."""
-    sections = {name: CONFIGS.get(name) for name in CONFIGS.entries}
-    if len(sections) == 1:
-        return sections[DEFAULT_FAMILY]
-    tagged = tuple(Annotated[section, Tag(name)] for name, section in sections.items())
-    return Annotated[Union[tagged], Discriminator(_family_name)]  # noqa: UP007 - built at run time
+    Args:
+        families: The configuration class of every family.
+    """
+
+    def validate(section: Any, _of_the_union: Any) -> Any:
+        given = section if isinstance(section, dict) else getattr(section, "__dict__", {})
+        name = given.get("name", DEFAULT_FAMILY)
+        try:
+            return families.get(str(name)).model_validate(section)
+        except UnknownNameError as error:
+            told = PydanticCustomError("unknown_name", "{fault}", {"fault": str(error)})
+            fault = InitErrorDetails(type=told, loc=("name",), input=name)
+            raise ValidationError.from_exception_data("model", [fault]) from error
+
+    sections = tuple(families.get(name) for name in families.entries)
+    return Annotated[Union[sections], WrapValidator(validate)]  # noqa: UP007 - built at run time
 
 
 class ExperimentConfig(ConfigSection):
@@ -39,7 +49,7 @@ class ExperimentConfig(ConfigSection):
     """
 
     input_ds: InputConfig = InputConfig()
-    model: _model_section() = Field(default_factory=lambda: CONFIGS.get(DEFAULT_FAMILY)())  # type: ignore[valid-type]
+    model: model_section(CONFIGS) = Field(default_factory=lambda: CONFIGS.get(DEFAULT_FAMILY)())  # type: ignore[valid-type]
     training: TrainingConfig = TrainingConfig()
     hyperparameter_search: str | None = None
 

@@ -1,8 +1,16 @@
+import sys
+from types import ModuleType
+from typing import Literal
+
 import pytest
 
-from discern.config.experiment import ExperimentConfig, ParametersFile
+from discern.config.experiment import ExperimentConfig, ParametersFile, model_section
 from discern.config.loading import validated
+from discern.config_section import ConfigSection
 from discern.errors import ParametersError
+from discern.models.catalog import CONFIGS
+from discern.models.wae.config import WAEConfig
+from discern.registry import Entry, Registry
 
 
 def file_with(*names):
@@ -74,3 +82,51 @@ def test_defaults_are_the_published_ones():
     assert (config.training.batch_size, config.training.max_steps, config.training.parallel_pc) == (192, 200, 5)
     assert config.training.optimizer.arguments == {"beta_1": 0.85, "beta_2": 0.95}
     assert (config.training.early_stopping.delay, config.training.early_stopping.patience) == (5, 30)
+
+
+class CountModelConfig(ConfigSection):
+    name: Literal["count_model"] = "count_model"
+    width: int = 3
+
+
+@pytest.fixture
+def two_families(monkeypatch):
+    """A file section whose ``model`` may be of either of two families."""
+    module = ModuleType("count_model")
+    module.CountModelConfig = CountModelConfig
+    monkeypatch.setitem(sys.modules, "count_model", module)
+    families = {**CONFIGS.entries, "count_model": Entry("count_model:CountModelConfig")}
+
+    class Experiment(ConfigSection):
+        model: model_section(Registry("model family", families)) = WAEConfig()
+
+    class File(ConfigSection):
+        experiments: dict[str, Experiment]
+
+    return lambda model: validated(File, {"experiments": {"run": {"model": model}}}, "file").experiments["run"].model
+
+
+def test_the_name_decides_the_family(two_families):
+    assert two_families({"name": "count_model", "width": 5}) == CountModelConfig(width=5)
+    assert two_families({"latent_dim": 5}) == two_families({"name": "wae", "latent_dim": 5}) == WAEConfig(latent_dim=5)
+    assert two_families(CountModelConfig()) == CountModelConfig()
+
+
+@pytest.mark.parametrize(
+    ("model", "fault"),
+    [
+        ({"latent_dimm": 5}, "experiments.run.model.latent_dimm: unknown key. Did you mean 'latent_dim'?"),
+        ({"encoder": {"layer": [5]}}, "experiments.run.model.encoder.layer: unknown key. Did you mean 'layers'?"),
+        ({"name": "count_model", "widht": 5}, "experiments.run.model.widht: unknown key. Did you mean 'width'?"),
+        (
+            {"name": "count_modell"},
+            "experiments.run.model.name: unknown model family 'count_modell'. Did you mean 'count_model'? "
+            "Known: wae, count_model (received 'count_modell')",
+        ),
+        ([], "experiments.run.model: give an object {...} (received [])"),
+    ],
+)
+def test_faults_of_one_of_two_families_have_the_paths_of_the_file(two_families, model, fault):
+    with pytest.raises(ParametersError) as error:
+        two_families(model)
+    assert str(error.value).splitlines()[1:] == [f"  {fault}"]

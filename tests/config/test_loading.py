@@ -115,8 +115,17 @@ def test_unknown_keys_outside_the_sections(write, content, fault):
             experiment("model", reconstruction_loss={"name": "Lnorm", "weight_clipping": 1}),
             "'Lnorm' does not take 'weight_clipping'",
         ),
+        (experiment("model", reconstruction_loss="Lnorm"), "reconstruction loss 'Lnorm' needs 'p'"),
+        (
+            experiment("model", reconstruction_loss={"name": "HuberLoss", "delta": "9"}),
+            "'delta' of reconstruction loss",
+        ),
+        (
+            experiment("training", optimizer={"learning_decay": {"name": "CosineDecay"}}),
+            "learning rate schedule 'CosineDecay' needs 'decay_steps'",
+        ),
         (experiment("model", reconstruction_loss={"p": 1}), "a reconstruction loss needs a 'name'"),
-        (experiment("model", name="vae"), "Input should be 'wae' (received 'vae')"),
+        (experiment("model", name="vae"), "run.model.name: unknown model family 'vae'. Did you mean 'wae'?"),
     ],
 )
 def test_unknown_names_suggest_the_nearest(write, content, fault):
