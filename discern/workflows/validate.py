@@ -61,13 +61,18 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
     inputs = experiment.input_paths()
     try:
         search_file(experiment)
-        if not inputs:
-            raise ParametersError("input_ds.raw_input names no file.")
     except ParametersError as error:
         report.fault(error)
+    try:
+        if not inputs:
+            raise ParametersError("input_ds.raw_input names no file.")
+        names = input_names(list(inputs))
+    except DiscernError as error:
+        report.fault(error)
+        return report
     read: dict[str, AnnData] = {}
     columns: dict[str, str | None] = {}
-    for name, (path, column) in zip(input_names(list(inputs)), inputs.items(), strict=True):
+    for name, (path, column) in zip(names, inputs.items(), strict=True):
         try:
             adata = read_raw_input(path)
             report.lines.append(f"{path}: {adata.n_obs} cells, {adata.n_vars} genes, named '{name}'")
@@ -75,7 +80,7 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
             read[name], columns[name] = adata, column
         except DiscernError as error:
             report.fault(error)
-    if not inputs or len(read) < len(inputs):
+    if len(read) < len(inputs):
         return report
     try:
         merged, _ = merge_data_sets(read, columns)
@@ -116,7 +121,7 @@ def _check_kept(config: ExperimentConfig, merged: AnnData, report: ValidationRep
 
 
 def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_genes: int) -> list[str]:
-    weights = _weights(config, n_genes)
+    weights = config.model.n_weights(n_genes)
     per_minibatch = _KERNEL_SECONDS_PER_MINIBATCH * n_cells / config.training.batch_size
     epoch = n_cells * weights * _FLOPS_PER_WEIGHT / (_SHARE_OF_PRODUCT_RATE * _matrix_product_rate()) + per_minibatch
     dense = n_cells * n_genes * 4
@@ -130,14 +135,6 @@ def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_
 
 def _bytes(number: float) -> str:
     return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{max(number / 1e6, 1):.0f} MB"
-
-
-def _weights(config: ExperimentConfig, n_genes: int) -> int:
-    """Return roughly how many weights the auto-encoder has; batches hardly count."""
-    model = config.model
-    sizes = [n_genes, *model.encoder.layers, 2 * model.latent_dim]
-    back = [model.latent_dim, *model.decoder.layers, 2 * n_genes]
-    return sum(a * b for widths in (sizes, back) for a, b in zip(widths, widths[1:], strict=False))
 
 
 def _matrix_product_rate(size: int = 1024) -> float:

@@ -118,6 +118,14 @@ def test_all_unreadable_inputs_are_told(experiment, here):
     assert len(report.lines) == 1
 
 
+def test_two_spellings_of_one_file_are_a_fault(experiment, here):
+    (here / "sub").mkdir()
+    report = validate(experiment(set_input(raw_input=["cells.h5ad", "sub/../cells.h5ad"])))
+    assert report.exit_code == 3
+    assert len(report.faults) == 1
+    assert "cells.h5ad is given 2 times as raw_input" in report.faults[0]
+
+
 def test_time_follows_from_a_quarter_of_the_product_rate(experiment, monkeypatch):
     """1e5 multiplications per second: the weights of the network alone decide."""
     monkeypatch.setattr(validate_module, "_matrix_product_rate", lambda: 1e5)

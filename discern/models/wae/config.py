@@ -1,5 +1,6 @@
 """The ``model`` section of parameters.json for DISCERN's Wasserstein auto-encoder."""
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -166,3 +167,9 @@ class WAEConfig(ConfigSection):
     @classmethod
     def _known_output_function(cls, value: str | None) -> str | None:
         return None if value is None else OUTPUT_FUNCTIONS.canonical(value)
+
+    def n_weights(self, n_genes: int) -> int:
+        """Return roughly how many weights the auto-encoder has; batches hardly count."""
+        sizes = [n_genes, *self.encoder.layers, 2 * self.latent_dim]
+        back = [self.latent_dim, *self.decoder.layers, 2 * n_genes]
+        return sum(a * b for widths in (sizes, back) for a, b in pairwise(widths))

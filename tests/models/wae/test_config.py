@@ -83,3 +83,8 @@ def test_dotted_spellings_and_json():
     assert (config.activation_fn, config.output_fn) == ("relu", "softplus")
     assert config.decoder.conditional_regularization == {"name": "L1L2", "l2": 0.1}
     assert WAEConfig.model_validate(config.model_dump()) == config
+
+
+def test_number_of_weights():
+    config = WAEConfig.model_validate({"latent_dim": 2, "encoder": {"layers": [8, 5]}, "decoder": {"layers": [7]}})
+    assert config.n_weights(60) == 60 * 8 + 8 * 5 + 5 * 4 + 2 * 7 + 7 * 120
