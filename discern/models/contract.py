@@ -29,12 +29,14 @@ class DataDescription:
         batches: Batch names in the order of the label columns.
         n_train_cells: Number of training cells.
         transform: What preprocessing recorded: library size, logarithm, scaling.
+        genes_sha256: Digest of the gene names in their order; empty when they are not known.
     """
 
     n_genes: int
     batches: tuple[str, ...]
     n_train_cells: int
     transform: InputTransform
+    genes_sha256: str = ""
 
     @property
     def n_batches(self) -> int:
@@ -42,12 +44,13 @@ class DataDescription:
         return len(self.batches)
 
     def same_data(self, other: "DataDescription") -> bool:
-        """Tell whether genes, batches, scaling and the number of training cells agree."""
+        """Tell whether genes, batches, scaling and the number of training cells agree; unknown gene names always do."""
         mine, theirs = self.transform, other.transform
         same_numbers = (self.n_genes, self.batches, self.n_train_cells, mine.library_size, mine.log) == (
             (other.n_genes, other.batches, other.n_train_cells, theirs.library_size, theirs.log)
         )
-        return same_numbers and np.array_equal(mine.zeros(self.n_genes), theirs.zeros(other.n_genes))
+        same_genes = not (self.genes_sha256 and other.genes_sha256) or self.genes_sha256 == other.genes_sha256
+        return same_numbers and same_genes and np.array_equal(mine.zeros(self.n_genes), theirs.zeros(other.n_genes))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from discern import __version__
 from discern.errors import DataError, ShapeError
 from discern.io.data import DISCERNData
 from discern.io.projection_writer import ProjectionWriter
+from discern.io.record_format import genes_digest
 from discern.io.writing import csr_when_smaller
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, RUN_SUMMARY
 from discern.models.contract import ModelFamily
@@ -115,15 +116,20 @@ def project_cells(
 
 
 def check_genes(family: ModelFamily, data: DISCERNData) -> None:
-    """Refuse cells with another number of genes than the model's.
+    """Refuse cells with other genes than the model's, or in another order.
 
     Raises:
-        ShapeError: The numbers differ.
+        ShapeError: The numbers differ, or the names where the model knows them.
     """
     if data.n_vars != family.data.n_genes:
         raise ShapeError(
             f"The cells have {data.n_vars} genes, the model was trained on {family.data.n_genes}. "
             "Preprocess them with the genes of the model (`discern onlinetraining` does)."
+        )
+    if family.data.genes_sha256 and family.data.genes_sha256 != genes_digest(data.var_names):
+        raise ShapeError(
+            f"The cells have {data.n_vars} genes and the model was trained on {family.data.n_genes}, but they are others "
+            "or stand in another order. Give the cells the genes of the model's processed data, in their order."
         )
 
 

@@ -56,6 +56,7 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
         "family": family.name,
         "config": family.config.model_dump(),
         "n_genes": data.n_genes,
+        "genes_sha256": data.genes_sha256,
         "batches": list(data.batches),
         "n_train_cells": data.n_train_cells,
         "library_size": data.transform.library_size,
@@ -100,7 +101,13 @@ def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]
             scaling = GeneScaling(file["scaling/mean"][()], file["scaling/std"][()])
         config = CONFIGS.get(content["family"]).model_validate(content["config"])
         transform = InputTransform(content["library_size"], content["log"], scaling)
-        data = DataDescription(content["n_genes"], tuple(content["batches"]), content["n_train_cells"], transform)
+        data = DataDescription(
+            n_genes=content["n_genes"],
+            batches=tuple(content["batches"]),
+            n_train_cells=content["n_train_cells"],
+            transform=transform,
+            genes_sha256=content.get("genes_sha256", ""),  # earlier files do not tell it
+        )
         checkpoint = Checkpoint(content["epoch"], content["monitored"], content["early_stopping"])
         return content["family"], config, data, checkpoint
 

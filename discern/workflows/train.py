@@ -7,7 +7,7 @@ from discern.errors import ExperimentError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_format import TRAINING, VALIDATION, genes_digest
 from discern.io.tfdata import CellSource, MemorySource, RecordSource
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
@@ -40,7 +40,11 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
     annotation = read_annotation(folder.processed_file)
     train_cells, valid_cells = _sources(folder, tfrecords or folder.tfrecords, annotation)
     description = DataDescription(
-        annotation.n_genes, tuple(annotation.batches), train_cells.n_cells, annotation.transform
+        annotation.n_genes,
+        tuple(annotation.batches),
+        train_cells.n_cells,
+        annotation.transform,
+        genes_sha256=genes_digest(annotation.genes),
     )
     model_config = experiment.config.model
     family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)

@@ -73,3 +73,11 @@ def test_an_incomplete_family_cannot_be_made():
 def test_other_data_are_told_apart(family, other):
     assert family.data.same_data(DataDescription(3, ("a", "b"), 5, InputTransform()))
     assert not family.data.same_data(other)
+
+
+def test_gene_names_are_told_apart_where_both_are_known():
+    known, other, unknown = (DataDescription(3, ("a",), 5, InputTransform(), digest) for digest in ("x", "y", ""))
+    assert known.same_data(known)
+    assert not known.same_data(other)
+    assert known.same_data(unknown)
+    assert unknown.same_data(known)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -5,6 +7,7 @@ import pytest
 from scipy import sparse
 
 from discern.errors import DataError, ShapeError
+from discern.io.record_format import genes_digest
 from discern.projection.project import check_genes, project_cells, reconstruct_cells
 from discern.projection.targets import Target
 
@@ -128,3 +131,14 @@ def test_other_genes_are_refused(data, family):
     check_genes(family, data)
     with pytest.raises(ShapeError, match="The cells have 4 genes, the model was trained on 9"):
         check_genes(family, data[:, :4])
+
+
+def test_the_same_number_of_other_genes_is_refused_where_the_model_knows_them(data, family, tmp_path):
+    family.data = replace(family.data, genes_sha256=genes_digest(data.var_names))
+    check_genes(family, data)
+    turned = data[:, ::-1].copy()
+    with pytest.raises(ShapeError, match="have 9 genes and the model was trained on 9, .* in another order"):
+        check_genes(family, turned)
+    with pytest.raises(ShapeError, match="in another order"):
+        project_cells(family, turned, TARGETS, tmp_path, batch_size=8)
+    assert list(tmp_path.iterdir()) == []

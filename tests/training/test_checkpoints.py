@@ -1,6 +1,7 @@
 """Checkpoints: what comes back, and what is refused."""
 
 import json
+from dataclasses import replace
 
 import h5py
 import numpy as np
@@ -48,6 +49,18 @@ def test_everything_comes_back(trained, state):
     again, _ = load_family(state)
     for mine, other in zip(again.model.get_weights(), family.model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+def test_gene_names_are_remembered_and_unknown_in_earlier_files(make_data, make_family, tmp_path):
+    family, path = make_family(make_data()), tmp_path / "best.hdf5"
+    family.data = replace(family.data, genes_sha256="0a1b")
+    save_checkpoint(path, family, Checkpoint(), with_state=False)
+    assert read_description(path)[2].genes_sha256 == "0a1b"
+    with h5py.File(path, "r+") as file:
+        content = json.loads(file.attrs["description"])
+        del content["genes_sha256"]
+        file.attrs["description"] = json.dumps(content)
+    assert read_description(path)[2].genes_sha256 == ""
 
 
 def test_data_without_scaling(make_data, make_family, tmp_path):
