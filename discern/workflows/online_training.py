@@ -11,6 +11,7 @@ from discern.config.loading import read_json
 from discern.errors import DataError, ExperimentError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.record_format import genes_digest
 from discern.io.tfdata import MemorySource
 from discern.io.tfrecord_writer import write_records
 from discern.io.whole_files import write_json
@@ -61,7 +62,7 @@ def train_online(
     config, folder = experiment.config.training, experiment.folder
     set_gpu_and_threads(config.parallel_pc, config.GPU if gpus is None else gpus)
     reference = _reference(experiment)
-    trained = trained_family(experiment, reference)
+    trained = trained_family(experiment)
     _require_same_model(experiment, trained, reference)
     query = OnlineWAERecipe(reference, experiment.config.input_ds, input_files=[filename])().sc_raw
     new_batches = [name for name in query.batches if name not in reference.batches]
@@ -115,6 +116,7 @@ def _widened_family(experiment: Experiment, trained: ModelFamily, joined: DISCER
         batches=tuple(joined.batches),
         n_train_cells=len(joined.cells_of(TRAIN)),
         transform=trained.data.transform,
+        genes_sha256=genes_digest(joined.var_names),
     )
     model_config = experiment.config.model
     return FAMILIES.get(model_config.name)(model_config, description, experiment.config.training.seed)

@@ -10,10 +10,12 @@ from discern.errors import ExperimentError, ShapeError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import read_annotation
+from discern.io.record_format import genes_digest
 from discern.keys import BATCH
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.project import project_cells
 from discern.projection.targets import Target
+from discern.training.checkpoints import is_checkpoint
 from discern.training.devices import set_gpu_and_threads
 from discern.training.trained_model import load_trained
 from discern.workflows.experiment import Experiment
@@ -54,7 +56,7 @@ def project(
         data = DISCERNData.from_folder(experiment.folder.path, training.batch_size)
     else:
         data = _with_genes_of(experiment.folder, DISCERNData.read_h5ad(filename, training.batch_size), filename)
-    family = trained_family(experiment, data)
+    family = trained_family(experiment)
     wanted = list(targets)
     if all_batches:
         wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
@@ -105,7 +107,23 @@ def _with_genes_of(folder: ExperimentFolder, data: DISCERNData, filename: Path) 
     return DISCERNData(data[:, genes].copy(), data.batch_size)
 
 
-def trained_family(experiment: Experiment, data: DISCERNData) -> ModelFamily:
-    """Return the trained model; one saved by another program takes batch names and scaling from ``data``."""
-    description = DataDescription(data.n_vars, tuple(data.batches), data.n_obs, data.transform)
-    return load_trained(experiment.folder.best_model, experiment.config.training.seed, description)[0]
+def trained_family(experiment: Experiment) -> ModelFamily:
+    """Return the trained model; one saved by another program takes batch names and scaling from the processed file.
+
+    Raises:
+        ExperimentError: The file is damaged or of an unknown kind, or what it does not tell stands nowhere.
+    """
+    path = experiment.folder.best_model
+    description = None if is_checkpoint(path) else _description_beside(experiment.folder)
+    return load_trained(path, experiment.config.training.seed, description)[0]
+
+
+def _description_beside(folder: ExperimentFolder) -> DataDescription:
+    """Return what the model of another program was trained on; the file of the model tells the number of cells."""
+    if not folder.processed_file.is_file():
+        raise ExperimentError(
+            f"{folder.best_model} was saved by another program and does not tell its batches and scaling. They are read "
+            f"from {folder.processed_file}, which does not exist: put the processed data of the model there."
+        )
+    known = read_annotation(folder.processed_file)
+    return DataDescription(known.n_genes, tuple(known.batches), 0, known.transform, genes_digest(known.genes))
