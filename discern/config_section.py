@@ -6,14 +6,15 @@ the value received and, for unknown keys, the nearest known one.
 
 import difflib
 import typing
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.errors import MissingParameterError, ParametersError
 
+Section = TypeVar("Section", bound=BaseModel)
 _EXPECTED = {
     "model_type": "give an object {...}",
     "dict_type": "give an object {...}",
@@ -27,6 +28,26 @@ class ConfigSection(BaseModel):
     """One object of a configuration file. Unknown keys and values of another type are errors; instances stay as they are."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+def validate_section(
+    section: type[Section], values: Mapping[str, Any], prefix: str = "", source: str = "parameters"
+) -> Section:
+    """Return the validated section.
+
+    Args:
+        section: Class of the section.
+        values: What was given; left as it is.
+        prefix: JSON path of the section, for messages.
+        source: Name of the file, for messages.
+
+    Raises:
+        ParametersError: The values are invalid; the message lists all faults.
+    """
+    try:
+        return section.model_validate(dict(values))
+    except ValidationError as error:
+        raise parameters_error(error, section, prefix, source) from error
 
 
 def parameters_error(

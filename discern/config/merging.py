@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from discern.config.experiment import ParametersFile
-from discern.config.loading import load_experiments, validated
+from discern.config.loading import load_experiments
+from discern.config_section import validate_section
 from discern.errors import ParametersError
 
 
@@ -36,5 +37,5 @@ def merge_parameters(files: Sequence[Path]) -> dict[str, Any]:
         "exp_param": {"experiments_dir": str(shown)},
         "experiments": {name: one.content for name, one in zip(names, experiments, strict=True)},
     }
-    validated(ParametersFile, merged, "the merged file")
+    validate_section(ParametersFile, merged, source="the merged file")
     return merged

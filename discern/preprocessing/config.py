@@ -2,14 +2,13 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, ValidationError, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from discern.config_section import ConfigSection, parameters_error
+from discern.config_section import ConfigSection, validate_section
 from discern.errors import ParametersError
 
-Section = TypeVar("Section", bound=ConfigSection)
 GENES = "genes"  # as in discern.scaling, which is not imported here: it needs pandas
 
 
@@ -176,23 +175,6 @@ def validate_input(section: Mapping[str, Any]) -> InputConfig:
             "Give the parameters of one of them: parameters['experiments'][name]."
         )
     return validate_section(InputConfig, section, "input_ds")
-
-
-def validate_section(section: type[Section], values: Mapping[str, Any], prefix: str) -> Section:
-    """Return the validated section.
-
-    Args:
-        section: Class of the section.
-        values: What was given; left as it is.
-        prefix: JSON path of the section, for messages.
-
-    Raises:
-        ParametersError: The values are invalid; the message lists all faults.
-    """
-    try:
-        return section.model_validate(dict(values))
-    except ValidationError as error:
-        raise parameters_error(error, section, prefix) from error
 
 
 def as_scale(scale: ScaleConfig | Mapping[str, Any] | float | None) -> ScaleConfig:

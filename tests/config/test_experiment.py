@@ -5,8 +5,7 @@ from typing import Literal
 import pytest
 
 from discern.config.experiment import ExperimentConfig, ParametersFile, model_section
-from discern.config.loading import validated
-from discern.config_section import ConfigSection
+from discern.config_section import ConfigSection, validate_section
 from discern.errors import ParametersError
 from discern.models.catalog import CONFIGS
 from discern.models.wae.config import WAEConfig
@@ -14,7 +13,7 @@ from discern.registry import Entry, Registry
 
 
 def file_with(*names):
-    return validated(ParametersFile, {"experiments": {name: {} for name in names}}, "file")
+    return validate_section(ParametersFile, {"experiments": {name: {} for name in names}}, source="file")
 
 
 @pytest.mark.parametrize("name", ["run1", "a b", "größe", "v1.2", "..x", "group/run1", "a/b/c", "float", "run[1]"])
@@ -103,7 +102,9 @@ def two_families(monkeypatch):
     class File(ConfigSection):
         experiments: dict[str, Experiment]
 
-    return lambda model: validated(File, {"experiments": {"run": {"model": model}}}, "file").experiments["run"].model
+    return lambda model: (
+        validate_section(File, {"experiments": {"run": {"model": model}}}, source="file").experiments["run"].model
+    )
 
 
 def test_the_name_decides_the_family(two_families):
