@@ -42,7 +42,7 @@ class DISCERNRunner:
 
         Args:
             debug: Run only the first experiment, in this process.
-            gpus: GPUs to share out; those of the machine when None.
+            gpus: GPUs to share out, of which those are used that an experiment names; those of the machine when None.
         """
         self.debug = debug
         self.gpus = list(visible_gpus() if gpus is None else gpus)
@@ -76,11 +76,14 @@ class DISCERNRunner:
             budget = min(available_cpus(), max(wanted)) if all(wanted) else available_cpus()
             at_once = min(len(experiments), budget)
             return [{"n_jobs": budget // at_once}] * at_once
-        return [{"gpus": [gpu]} for gpu in self.gpus] or [{}]
+        named = {gpu for one in experiments for gpu in one.config.training.GPU}
+        return [{"gpus": [gpu]} for gpu in self.gpus if gpu in named] or [{}]
 
 
 def _load_and_run(work: Entry, experiment: Experiment, **arguments: Any) -> Any:
     """Import the work where it runs: another process first sets up what TensorFlow may print."""
+    if not experiment.config.training.GPU:
+        arguments.pop("gpus", None)  # it asks for the CPU, whichever GPU is free
     return work.load()(experiment, **arguments)
 
 

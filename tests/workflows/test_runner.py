@@ -56,11 +56,19 @@ def test_processing_stays_within_the_cpu_budget(experiments, shared_out, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("gpus", "slots"), [([], [{}]), ([0], [{"gpus": [0]}]), ([0, 1], [{"gpus": [0]}, {"gpus": [1]}])]
+    ("gpus", "named", "slots"),
+    [
+        ([], [0, 1], [{}]),
+        ([0], [0, 1], [{"gpus": [0]}]),
+        ([0, 1], [0, 1], [{"gpus": [0]}, {"gpus": [1]}]),
+        ([0, 1, 2], [1], [{"gpus": [1]}]),
+        ([0, 1], [], [{}]),
+    ],
 )
 @pytest.mark.parametrize("mode", ["train", "project"])
-def test_training_takes_one_gpu_each_or_one_after_the_other(experiments, shared_out, mode, gpus, slots):
-    DISCERNRunner(gpus=gpus)(mode, experiments(None, a=None, b=None))
+def test_training_takes_one_gpu_each_or_one_after_the_other(experiments, shared_out, mode, gpus, named, slots):
+    of_a = experiments(None, a=lambda content: content["training"].update(GPU=named), b=None)
+    DISCERNRunner(gpus=gpus)(mode, of_a)
     assert shared_out[0][2] == slots
 
 
@@ -140,3 +148,13 @@ def test_zero_is_a_value_to_project_to(experiment, monkeypatch):
     monkeypatch.setattr(runner_module, "experiment_of_folder", lambda folder: experiment())
     run_projection("run", [("cluster", 0), ("batch", ""), ("batch", None), "batch:b1"], None, False, False)
     assert asked == [Target("cluster", "0"), Target("batch"), Target("batch"), Target("batch", "b1")]
+
+
+@pytest.mark.parametrize(("own", "given"), [([], None), ([1], [0])])
+def test_an_experiment_without_gpus_stays_on_the_cpu(experiment, own, given):
+    class Work:
+        def load(self):
+            return lambda one, gpus=None: gpus
+
+    one = experiment(lambda content: content["training"].update(GPU=own))
+    assert runner_module._load_and_run(Work(), one, gpus=[0]) == given
