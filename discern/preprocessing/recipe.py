@@ -164,7 +164,11 @@ class WAERecipe:
             library_size = library_size[library_size > 0]
         counts = self.sc_raw.X
         self.sc_raw.obs[keys.N_COUNTS] = library_size
-        self.sc_raw.X = normalise_library_size(counts, library_size, section.LSN)
+        expression = normalise_library_size(counts, library_size, section.LSN)
+        # indices of its own: what sorts or thins out one of the two matrices in place must not reach the other
+        self.sc_raw.X = sparse.csr_matrix(
+            (expression.data, expression.indices.copy(), expression.indptr.copy()), shape=expression.shape
+        )
         self.sc_raw.layers[keys.COUNTS] = counts
         self._record(scale={} if section.LSN is None else {"LSN": section.LSN})
         self._report("library size normalisation")
