@@ -20,10 +20,12 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
+import pandas as pd
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError, ShapeError
+from discern.keys import N_COUNTS
 
 SCHEMA_FILE = "schema.json"
 FORMAT = "discern-sparse-cells"
@@ -214,3 +216,17 @@ def require_counts(counts: Any, where: str) -> sparse.csr_matrix:
     if not matrix.has_sorted_indices:
         matrix = matrix.sorted_indices()
     return matrix
+
+
+def require_library_size(obs: pd.DataFrame) -> np.ndarray:
+    """Return the total count of every cell, (n_cells,).
+
+    Raises:
+        DataError: The column is absent.
+    """
+    if N_COUNTS not in obs:
+        raise DataError(
+            f"Column '{N_COUNTS}', the total count of every cell, is missing from obs. "
+            f"Found: {', '.join(map(str, obs.columns))}. Run `discern process` on the raw data."
+        )
+    return obs[N_COUNTS].to_numpy()

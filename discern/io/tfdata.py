@@ -15,9 +15,15 @@ from anndata import AnnData
 
 from discern.errors import DataError, ExperimentError
 from discern.io.batch_labels import batch_codes
-from discern.io.record_format import RecordSchema, narrowest_dtypes, require_counts, serialise_cells
+from discern.io.record_format import (
+    RecordSchema,
+    narrowest_dtypes,
+    require_counts,
+    require_library_size,
+    serialise_cells,
+)
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, COUNTS, N_COUNTS
+from discern.keys import BATCH, COUNTS
 
 Minibatch = dict[str, Any]
 _SHUFFLE_CELLS = 65_536  # serialised sparse cells: a few kB each
@@ -133,7 +139,7 @@ class MemorySource:
         self._gene = tf.constant(counts.indices.astype(np.int32))
         self._value = tf.constant(counts.data.astype(np.float32))
         self._batch = tf.constant(batch_codes(adata.obs, batches)[cells])
-        self._library_size = tf.constant(adata.obs[N_COUNTS].to_numpy(dtype=np.float32)[cells])
+        self._library_size = tf.constant(require_library_size(adata.obs).astype(np.float32)[cells])
 
     def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
         """Gather the cells of every minibatch from memory."""
@@ -266,7 +272,7 @@ def make_dataset_from_anndata(adata: AnnData, for_tfrecord: bool = False) -> Any
     if for_tfrecord:
         counts = require_counts(adata.layers.get(COUNTS), "The data")
         codes = batch_codes(adata.obs, batches)
-        return serialise_cells(counts, codes, adata.obs[N_COUNTS].to_numpy(), *narrowest_dtypes(counts))
+        return serialise_cells(counts, codes, require_library_size(adata.obs), *narrowest_dtypes(counts))
     transform = InputTransform.scaled_log_expression(adata.var, adata.uns)
     cells = minibatches(MemorySource(adata, batches), transform, batch_size=256)
     return cells.unbatch().map(as_autoencoder_input)

@@ -19,10 +19,11 @@ from discern.io.record_format import (
     genes_digest,
     narrowest_dtypes,
     require_counts,
+    require_library_size,
     serialise_cells,
 )
 from discern.io.whole_files import replacing_file, replacing_folder, write_json
-from discern.keys import COUNTS, N_COUNTS, SPLIT, TRAIN, VALID
+from discern.keys import COUNTS, SPLIT, TRAIN, VALID
 
 CELLS_PER_SHARD = 8192
 _SPLITS = {TRAINING: TRAIN, VALIDATION: VALID}
@@ -82,6 +83,7 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
         seed: Drives the order of the cells.
     """
     counts = require_counts(adata.layers.get(COUNTS), "The data")
+    library_size = require_library_size(adata.obs)
     batches = list(adata.obs["batch"].cat.categories)
     codes = batch_codes(adata.obs, batches)
     gene_dtype, value_dtype = narrowest_dtypes(counts)
@@ -91,7 +93,6 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
         splits = {}
         for split, label in _SPLITS.items():
             cells = rng.permutation(np.flatnonzero(adata.obs[SPLIT] == label))
-            library_size = adata.obs[N_COUNTS].to_numpy()
             records = itertools.chain.from_iterable(
                 serialise_cells(counts[part], codes[part], library_size[part], gene_dtype, value_dtype)
                 for part in _slices(cells, 2048)

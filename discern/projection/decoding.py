@@ -8,9 +8,9 @@ from scipy import sparse
 
 from discern.io.batch_labels import batch_codes
 from discern.io.data import DISCERNData
-from discern.io.record_format import require_counts
+from discern.io.record_format import require_counts, require_library_size
 from discern.io.zero_drawing import draw_zeros
-from discern.keys import COUNTS, N_COUNTS
+from discern.keys import COUNTS
 from discern.models.contract import Decoded, Latent, ModelFamily, Reconstructs, require
 
 
@@ -48,7 +48,7 @@ def encoded_slices(
         batch_size: Cells per slice.
     """
     counts = require_counts(data.layers.get(COUNTS), "The data")
-    library_size = data.obs[N_COUNTS].to_numpy()
+    library_size = require_library_size(data.obs)
     transform = family.transform()
     encoder = require(family, Reconstructs, "encode cells")
     for start in range(0, data.n_obs, batch_size):

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from discern.errors import DataError
 from discern.io.record_format import TRAINING, VALIDATION, RecordSchema
-from discern.io.tfdata import RecordSource, make_dataset_from_anndata
+from discern.io.tfdata import MemorySource, RecordSource, make_dataset_from_anndata
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 
 
@@ -192,3 +192,12 @@ def test_the_published_way_of_writing(make_counts, make_processed, tmp_path):
     assert [shard.n_cells for shard in shards] == [9]
     write_records(data, tmp_path / "two")
     assert RecordSchema.read(tmp_path / "two").n_cells(TRAINING) == 7
+
+
+@pytest.mark.parametrize("use", [write_records, lambda data, folder: MemorySource(data, data.batches)])
+def test_data_without_library_sizes_are_refused(make_counts, make_processed, tmp_path, use):
+    data = make_processed(make_counts(8, 5))
+    del data.obs["n_counts"]
+    with pytest.raises(DataError, match="Column 'n_counts', .*Run `discern process`"):
+        use(data, tmp_path / "records")
+    assert not (tmp_path / "records").exists()

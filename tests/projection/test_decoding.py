@@ -88,3 +88,10 @@ def test_the_decoder_gets_labels_it_may_use_in_any_way(data, family, monkeypatch
     list(decoded_slices(family, encoded_slices(family, data, own, 8), one_for_all, np.random.default_rng(0)))
     assert all(labels.flags.c_contiguous for labels in given)
     np.testing.assert_array_equal(np.concatenate(given), np.tile(own[0], (23, 1)))
+
+
+def test_data_without_library_sizes_are_refused(data, family):
+    own = own_labels(data, family.data.batches)
+    del data.obs["n_counts"]
+    with pytest.raises(DataError, match="Column 'n_counts', .* Found: batch, celltype. Run `discern process`"):
+        list(encoded_slices(family, data, own, 8))
