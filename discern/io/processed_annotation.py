@@ -8,9 +8,10 @@ import pandas as pd
 from anndata.io import read_elem
 
 from discern.errors import ExperimentError
+from discern.io.cells_digest import cells_digest
 from discern.io.processed_config import plain
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, DISCERN, FIXED_SCALING
+from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,13 @@ class ProcessedAnnotation:
         genes: Gene names.
         batches: Batch names in the order of the label columns.
         transform: From counts to what a DISCERN network reads.
+        cells_sha256: Digest of the cells, as in the schema of their records; empty when split or counts are absent.
     """
 
     genes: list[str]
     batches: list[str]
     transform: InputTransform
+    cells_sha256: str = ""
 
     @property
     def n_genes(self) -> int:
@@ -45,6 +48,7 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
         with h5py.File(path, "r") as file:
             var: pd.DataFrame = read_elem(file["var"])
             batches = read_elem(file["obs"][BATCH]).categories
+            cells = _cells_digest(file["obs"])
             uns = {DISCERN: plain(read_elem(file["uns"][DISCERN]))}
             if FIXED_SCALING in file["uns"]:
                 uns[FIXED_SCALING] = plain(read_elem(file["uns"][FIXED_SCALING]))
@@ -53,5 +57,11 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
             f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
         ) from error
     return ProcessedAnnotation(
-        list(var.index), [str(name) for name in batches], InputTransform.scaled_log_expression(var, uns)
+        list(var.index), [str(name) for name in batches], InputTransform.scaled_log_expression(var, uns), cells
     )
+
+
+def _cells_digest(obs: h5py.Group) -> str:
+    if SPLIT not in obs or N_COUNTS not in obs:
+        return ""
+    return cells_digest(*(read_elem(obs[name]) for name in (obs.attrs["_index"], SPLIT, N_COUNTS)))

@@ -54,6 +54,7 @@ class RecordSchema:
     splits: dict[str, list[Shard]] = field(default_factory=dict)
     format: str = FORMAT
     version: int = VERSION
+    cells_sha256: str = ""
 
     def n_cells(self, split: str) -> int:
         """Number of cells of one split."""
@@ -85,11 +86,11 @@ class RecordSchema:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExperimentError(f"{path} is damaged ({error}). Run `discern process --force`.") from error
 
-    def check(self, genes: Sequence[str], batches: Sequence[str]) -> None:
-        """Refuse records of other genes or batches.
+    def check(self, genes: Sequence[str], batches: Sequence[str], cells_sha256: str = "") -> None:
+        """Refuse records of other genes, batches or cells; a digest that is empty is unknown and fits all.
 
         Raises:
-            ShapeError: The genes or batches differ from those of the records.
+            ShapeError: The genes, batches or cells differ from those of the records.
         """
         if self.genes_sha256 != genes_digest(genes):
             raise ShapeError(
@@ -99,6 +100,11 @@ class RecordSchema:
         if list(batches) != self.batches:
             raise ShapeError(
                 f"The records hold the batches {self.batches}, the processed data {list(batches)}. "
+                "They belong to different runs: run `discern process --force`."
+            )
+        if self.cells_sha256 and cells_sha256 and self.cells_sha256 != cells_sha256:
+            raise ShapeError(
+                "The records hold other cells than the processed data, or split or counted them otherwise. "
                 "They belong to different runs: run `discern process --force`."
             )
 

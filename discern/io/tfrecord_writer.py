@@ -9,6 +9,7 @@ import numpy as np
 from anndata import AnnData
 
 from discern.io.batch_labels import batch_codes
+from discern.io.cells_digest import cells_digest
 from discern.io.record_format import (
     SCHEMA_FILE,
     TRAINING,
@@ -105,6 +106,7 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
             gene_dtype=gene_dtype,
             value_dtype=value_dtype,
             splits=splits,
+            cells_sha256=cells_digest(adata.obs_names, adata.obs[SPLIT], library_size),
         )
         write_json(temporary / SCHEMA_FILE, schema.to_json())
     return schema

@@ -70,11 +70,13 @@ def process(
     if copy_original:
         _copy_inputs(list(inputs), folder)
     _write_parameters(experiment, search)
-    recipe.dump(folder.path)
     if with_tfrecords:
-        recipe.dump_tf_records(folder.tfrecords)
-    elif folder.tfrecords.exists():
-        shutil.rmtree(folder.tfrecords)  # they belong to the data that was just replaced
+        with replacing_folder(folder.tfrecords) as records:
+            recipe.dump_tf_records(records)
+            recipe.dump(folder.path)  # both are whole before either takes its place
+    else:
+        recipe.dump(folder.path)
+        shutil.rmtree(folder.tfrecords, ignore_errors=True)  # they belong to the data that was just replaced
     data = recipe.sc_raw
     counts = data.obs["batch"].value_counts()
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}

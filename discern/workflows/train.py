@@ -82,7 +82,7 @@ def _sources(folder: ExperimentFolder, records: Path, annotation: ProcessedAnnot
         sources = [MemorySource(data, data.batches, data.cells_of(split)) for split in (TRAIN, VALID)]
         return sources[0], sources[1]
     train_cells, valid_cells = (RecordSource(records, split) for split in (TRAINING, VALIDATION))
-    train_cells.schema.check(annotation.genes, annotation.batches)
+    train_cells.schema.check(annotation.genes, annotation.batches, annotation.cells_sha256)
     for split, source in ((TRAINING, train_cells), (VALIDATION, valid_cells)):
         if source.n_cells == 0:
             raise ExperimentError(f"{records} holds no {split} cells. Run `discern process --force`.")

@@ -1,13 +1,16 @@
 """What a record file holds, read back with TensorFlow's own reader and parser."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError, ShapeError
+from discern.io.cells_digest import cells_digest
 from discern.io.record_format import (
     SCHEMA_FILE,
     RecordSchema,
@@ -152,3 +155,25 @@ def test_counts_become_csr_with_sorted_indices():
         result = require_counts(counts, "The data")
         np.testing.assert_array_equal(result.indices, [0, 2])
         np.testing.assert_array_equal(result.data, [2.0, 1.0])
+
+
+def test_records_of_other_cells_are_refused_where_both_are_known(schema):
+    known = replace(schema, cells_sha256="x")
+    for records, cells in ((known, "x"), (known, ""), (schema, "x")):
+        records.check(GENES, schema.batches, cells)
+    with pytest.raises(ShapeError, match="other cells .* different runs"):
+        known.check(GENES, schema.batches, "y")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (["b", "a"], ["train", "valid"], [1, 2]),
+        (["a", "b"], ["valid", "train"], [1, 2]),
+        (["a", "b"], ["train", "valid"], [1, 3]),
+    ],
+)
+def test_the_digest_tells_cells_apart(other):
+    mine = cells_digest(["a", "b"], pd.Categorical(["train", "valid"]), np.array([1, 2], "f4"))
+    assert mine == cells_digest(["a", "b"], ["train", "valid"], [1.0, 2.0])
+    assert mine != cells_digest(*other)

@@ -7,6 +7,7 @@ import pytest
 
 from discern.errors import DataError, DivergenceError, ExperimentError
 from discern.io.data import DISCERNData
+from discern.io.processed_annotation import read_annotation
 from discern.io.record_format import RecordSchema
 from discern.keys import BATCH
 from discern.models.contract import DataDescription
@@ -55,6 +56,7 @@ def test_the_folder_describes_old_and_new_cells(extended, reference, input_paths
     assert result.epochs == 1
     schema = RecordSchema.read(folder.tfrecords)
     schema.check(data.var_names, ALL)
+    assert schema.cells_sha256 == read_annotation(folder.processed_file).cells_sha256 != ""
     assert schema.n_cells("training") == data.config["total_train_count"]
     assert schema.n_cells("validate") == data.config["total_valid_count"]
     for checkpoint in (folder.best_model, folder.last_state):

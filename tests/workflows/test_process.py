@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from scipy.io import mmwrite
 
-from discern.errors import DataError, ExperimentError, ParametersError
+from discern.errors import DataError, ExperimentError, ParametersError, ShapeError
+from discern.io.processed_annotation import read_annotation
+from discern.io.record_format import RecordSchema
 from discern.workflows.process import ProcessResult, process
+from discern.workflows.train import train
 
 
 def test_the_folder_and_the_result(experiment, here):
@@ -34,6 +37,28 @@ def test_records_of_replaced_data_do_not_stay(experiment):
     process(one)
     process(one, force=True, with_tfrecords=False)
     assert not one.folder.tfrecords.exists()
+
+
+def test_records_that_cannot_be_written_change_nothing(experiment, files_unchanged, monkeypatch):
+    one = experiment()
+    process(one)
+    monkeypatch.setattr("discern.preprocessing.recipe.write_records", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    with files_unchanged(one.folder.path), pytest.raises(OSError, match="full"):
+        process(one, force=True)
+
+
+def test_records_of_another_run_are_refused(experiment):
+    one = experiment()
+    process(one)
+    annotation = read_annotation(one.folder.processed_file)
+    schema = RecordSchema.read(one.folder.tfrecords)
+    schema.check(annotation.genes, annotation.batches, annotation.cells_sha256)
+    earlier = one.folder.processed_file.read_bytes()
+    other = experiment(lambda content: content["input_ds"].update(split={"split_seed": 7}))
+    process(other, force=True)
+    one.folder.processed_file.write_bytes(earlier)  # as a run that was killed in between would leave it
+    with pytest.raises(ShapeError, match="belong to different runs"):
+        train(other)
 
 
 @pytest.fixture
