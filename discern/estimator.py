@@ -13,6 +13,7 @@ from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
 from discern.errors import DataError, ExperimentError, MissingParameterError
 from discern.io.data import DISCERNData
+from discern.io.record_format import genes_digest
 from discern.io.tfdata import MemorySource
 from discern.io.transform import InputTransform
 from discern.keys import TRAIN, VALID
@@ -199,7 +200,12 @@ class DISCERN:
         built, found = family.data.transform.library_size, data.transform.library_size
         if built is not None and built != found:
             raise DataError(f"The data were normalised to a library size of {found}, the model was built for {built}.")
-        family.data = replace(family.data, batches=tuple(data.batches), transform=data.transform)
+        family.data = replace(
+            family.data,
+            batches=tuple(data.batches),
+            transform=data.transform,
+            genes_sha256=genes_digest(data.var_names),
+        )
         self._knows_data = True
 
     def generate_latent_codes(

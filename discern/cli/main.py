@@ -1,5 +1,6 @@
 """``discern``: the group of commands, and how every error ends."""
 
+import errno
 import logging
 import sys
 import traceback
@@ -17,9 +18,10 @@ from discern.cli.schema import schema
 from discern.cli.session import Session, global_options
 from discern.cli.train import train
 from discern.cli.validate import validate
-from discern.errors import DiscernError
+from discern.errors import DiscernError, ExperimentError
 
 _EXIT_INTERRUPTED = 130
+_FILE_SYSTEM_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -71,6 +73,12 @@ def main() -> None:
         else:
             click.secho(f"Error: {error}", err=True, fg="red" if sys.stderr.isatty() else None)
         sys.exit(error.exit_code)
+    except OSError as error:
+        _LOGGER.debug("Ended with an error of the file system", exc_info=True)
+        if session.debug or error.errno not in _FILE_SYSTEM_FAULTS:
+            raise
+        click.secho(f"Error: {error}. Check that the folder can be written and that the disk has room.", err=True)
+        sys.exit(ExperimentError.exit_code)
     except Exception:
         _LOGGER.debug("Ended with an unexpected error", exc_info=True)
         raise

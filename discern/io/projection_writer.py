@@ -15,6 +15,7 @@ from scipy import sparse
 
 from discern.io.whole_files import replacing_file
 
+_LARGEST_INT32 = np.iinfo(np.int32).max
 _COMPRESSION = {"compression": "gzip", "compression_opts": 1}
 
 
@@ -48,9 +49,10 @@ class ProjectionWriter:
             if "X" in file:
                 del file["X"]
             empty = sparse.csr_matrix((0, self._shape[1]), dtype=np.float32)
-            # 64 bits: the file may come to hold more than 2**31 values
-            how = {"chunks": (65536,), "indptr_dtype": np.int64, **_COMPRESSION}
-            write_elem(file, "X", empty, dataset_kwargs=how)
+            # both index arrays of one type, or scipy's in-place operations refuse the matrix
+            index = np.int64 if self._shape[0] * self._shape[1] > _LARGEST_INT32 else np.int32
+            empty.indices, empty.indptr = empty.indices.astype(index), empty.indptr.astype(index)
+            write_elem(file, "X", empty, dataset_kwargs={"chunks": (65536,), "indptr_dtype": index, **_COMPRESSION})
             self._file, self._stack = file, stack.pop_all()
         return self
 

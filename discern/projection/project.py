@@ -63,7 +63,7 @@ def reconstruct_cells(
         layers={name: np.concatenate([piece[1][name] for piece in pieces]) for name in pieces[0][1]},
         obsm={name: np.concatenate([piece[2][name] for piece in pieces]) for name in pieces[0][2]},
     )
-    adata.raw = AnnData(data.X, obs=adata.obs[[]], var=data.var)
+    adata.raw = AnnData(data.X.copy(), obs=adata.obs[[]], var=data.var)
     return adata
 
 

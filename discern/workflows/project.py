@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from discern.errors import ExperimentError, ShapeError
@@ -57,6 +58,7 @@ def project(
     else:
         data = _with_genes_of(experiment.folder, DISCERNData.read_h5ad(filename, training.batch_size), filename)
     family = trained_family(experiment)
+    _check_own_data(experiment, family, data if filename is None else None)
     wanted = list(targets)
     if all_batches:
         wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
@@ -71,6 +73,22 @@ def project(
     for path in paths:
         _LOGGER.info("%s written", path)
     return paths
+
+
+def _check_own_data(experiment: Experiment, family: ModelFamily, data: DISCERNData | None) -> None:
+    """Refuse processed data that are not those the model was trained on; other parameters than its own are a warning."""
+    if family.config != experiment.config.model:
+        _LOGGER.warning(
+            "The model section has changed since %s was trained; the trained model is used.", experiment.name
+        )
+    if data is None:
+        return
+    known, zeros = family.data, data.transform.zeros(data.n_vars)
+    if known.batches != tuple(data.batches) or not np.array_equal(known.transform.zeros(known.n_genes), zeros):
+        raise ExperimentError(
+            f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
+            f"Move {experiment.folder.job} away and run `discern train {experiment.parameters_file}` first."
+        )
 
 
 def require_model(experiment: Experiment) -> None:

@@ -76,8 +76,7 @@ class DISCERNRunner:
             budget = min(available_cpus(), max(wanted)) if all(wanted) else available_cpus()
             at_once = min(len(experiments), budget)
             return [{"n_jobs": budget // at_once}] * at_once
-        named = {gpu for one in experiments for gpu in one.config.training.GPU}
-        return [{"gpus": [gpu]} for gpu in self.gpus if gpu in named] or [{}]
+        return [{"gpus": [gpu]} for gpu in self.gpus] or [{}]
 
 
 def _load_and_run(work: Entry, experiment: Experiment, **arguments: Any) -> Any:

@@ -24,7 +24,7 @@ from discern.workflows.process import search_file
 
 _IMPORTED_BYTES = 250e6  # what the interpreter and its libraries take before any data
 _BYTES_PER_ENTRY = 32  # counts, expression and the copies of one step, measured
-_EPOCHS_SHOWN = 50
+_SIZE_OF_A_PROJECTION = 2.3  # of one dense float32 matrix: two compressed layers, X and the input; measured
 _FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward
 _SHARE_OF_PRODUCT_RATE = 0.25  # what a training step reaches of the rate of one large matrix product, measured
 _KERNEL_SECONDS_PER_MINIBATCH = 0.02
@@ -125,11 +125,13 @@ def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_
     per_minibatch = _KERNEL_SECONDS_PER_MINIBATCH * n_cells / config.training.batch_size
     epoch = n_cells * weights * _FLOPS_PER_WEIGHT / (_SHARE_OF_PRODUCT_RATE * _matrix_product_rate()) + per_minibatch
     dense = n_cells * n_genes * 4
+    epochs = config.training.max_steps
     return [
         f"memory: process about {_bytes(_IMPORTED_BYTES + counts.nnz * _BYTES_PER_ENTRY)}, "
         f"train about {_bytes(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20)}",
-        f"disk: about {_bytes(counts.nnz * 8)} processed, {_bytes(weights * 16)} model, {_bytes(dense)} per projection",
-        f"time: about {duration(epoch)} per epoch on this CPU, {duration(epoch * _EPOCHS_SHOWN)} for {_EPOCHS_SHOWN} epochs",
+        f"disk: about {_bytes(counts.nnz * 8)} processed, {_bytes(weights * 16)} model, "
+        f"{_bytes(_SIZE_OF_A_PROJECTION * dense)} per projection",
+        f"time: about {duration(max(epoch, 1))} per epoch on this CPU, {duration(epoch * epochs)} for {epochs} epochs",
     ]
 
 

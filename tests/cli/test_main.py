@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from discern.cli.main import cli
+from discern.cli.main import cli, main
 from discern.errors import DiscernError
 
 HEAVY = ("tensorflow", "keras", "scanpy", "ray", "anndata", "pandas", "numpy", "sklearn")
@@ -168,3 +168,19 @@ def test_an_interrupted_command_says_so(discern, monkeypatch):
 def test_the_module_can_be_run():
     answer = python("-m", "discern", "train", "absent.json")
     assert (answer.returncode, answer.stderr) == (2, "Error: absent.json does not exist.\n")
+
+
+@pytest.mark.parametrize(
+    "fault", [PermissionError(13, "Permission denied", "ro/discern.log"), OSError(28, "No space left")]
+)
+def test_a_folder_that_cannot_be_written_gives_a_message(monkeypatch, capsys, fault):
+    def fail(*args, **kwargs):
+        raise fault
+
+    monkeypatch.setattr("discern.cli.main.cli", fail)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 4
+    message = capsys.readouterr().err
+    assert str(fault) in message
+    assert "Traceback" not in message

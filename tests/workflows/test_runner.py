@@ -61,8 +61,7 @@ def test_processing_stays_within_the_cpu_budget(experiments, shared_out, monkeyp
         ([], [0, 1], [{}]),
         ([0], [0, 1], [{"gpus": [0]}]),
         ([0, 1], [0, 1], [{"gpus": [0]}, {"gpus": [1]}]),
-        ([0, 1, 2], [1], [{"gpus": [1]}]),
-        ([0, 1], [], [{}]),
+        ([0, 1], [1], [{"gpus": [0]}, {"gpus": [1]}]),
     ],
 )
 @pytest.mark.parametrize("mode", ["train", "project"])

@@ -29,7 +29,9 @@ def present_spelling(section: Mapping[str, Any]) -> tuple[dict[str, Any], dict[s
                 twice.setdefault(spelling, []).append(side)
             readable[side].setdefault(key, value)
         for spelling, of_sides in twice.items():
-            faults[spelling] = f"'{key}' of the {' and the '.join(of_sides)} is given twice, here and elsewhere; keep one"
+            faults[spelling] = (
+                f"'{key}' of the {' and the '.join(of_sides)} is given twice, here and elsewhere; keep one"
+            )
         given = [side for side in _SIDES if key in readable[side]]
         if len(given) == 1 and both_readable:
             other = next(side for side in _SIDES if side not in given)
