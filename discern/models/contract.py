@@ -43,14 +43,19 @@ class DataDescription:
         """Number of batches."""
         return len(self.batches)
 
+    def same_features(self, n_genes: int, batches: Sequence[str], transform: InputTransform) -> bool:
+        """Tell whether genes (by number), batches and scaling are those of other data."""
+        same_names = (self.n_genes, self.batches) == (n_genes, tuple(batches))
+        return same_names and np.array_equal(self.transform.zeros(self.n_genes), transform.zeros(n_genes))
+
     def same_data(self, other: "DataDescription") -> bool:
         """Tell whether genes, batches, scaling and the number of training cells agree; unknown gene names always do."""
         mine, theirs = self.transform, other.transform
-        same_numbers = (self.n_genes, self.batches, self.n_train_cells, mine.library_size, mine.log) == (
-            (other.n_genes, other.batches, other.n_train_cells, theirs.library_size, theirs.log)
+        same_counts = (self.n_train_cells, mine.library_size, mine.log) == (
+            (other.n_train_cells, theirs.library_size, theirs.log)
         )
         same_genes = not (self.genes_sha256 and other.genes_sha256) or self.genes_sha256 == other.genes_sha256
-        return same_numbers and same_genes and np.array_equal(mine.zeros(self.n_genes), theirs.zeros(other.n_genes))
+        return same_counts and same_genes and self.same_features(other.n_genes, other.batches, theirs)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,6 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
-TOTAL = "loss"
-
 
 class Objective(Protocol):
     """What a family minimises: named terms and their weights."""

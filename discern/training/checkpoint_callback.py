@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -79,7 +78,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     def _checkpoint(self, epoch: int) -> Checkpoint:
         stopping = self._early_stopping
         state = {} if stopping is None else stopping.state | {"stopped": bool(self.model.stop_training)}
-        return Checkpoint(epoch + 1, self._best, json.loads(json.dumps(state)))
+        return Checkpoint(epoch + 1, self._best, state)
 
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from discern.config.loading import read_json
 from discern.errors import DataError, ExperimentError
 from discern.io.data import DISCERNData
@@ -96,10 +94,8 @@ def _reference(experiment: Experiment) -> DISCERNData:
 
 def _require_same_model(experiment: Experiment, trained: ModelFamily, reference: DISCERNData) -> None:
     """Refuse a model that was trained on other data than the processed ones, or with other parameters."""
-    path, described = experiment.folder.best_model, trained.data
-    if (described.n_genes, described.batches) != (reference.n_vars, tuple(reference.batches)) or not np.array_equal(
-        described.transform.zeros(described.n_genes), reference.transform.zeros(reference.n_vars)
-    ):
+    path = experiment.folder.best_model
+    if not trained.data.same_features(reference.n_vars, reference.batches, reference.transform):
         raise ExperimentError(
             f"{path} was trained on other data than {experiment.folder.processed_file} holds. "
             "Run `discern train` on the processed data first."

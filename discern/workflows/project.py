@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from discern.errors import ExperimentError, ShapeError
@@ -83,8 +82,7 @@ def _check_own_data(experiment: Experiment, family: ModelFamily, data: DISCERNDa
         )
     if data is None:
         return
-    known, zeros = family.data, data.transform.zeros(data.n_vars)
-    if known.batches != tuple(data.batches) or not np.array_equal(known.transform.zeros(known.n_genes), zeros):
+    if not family.data.same_features(data.n_vars, data.batches, data.transform):
         raise ExperimentError(
             f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
             f"Move {experiment.folder.job} away and run `discern train {experiment.parameters_file}` first."
