@@ -58,6 +58,13 @@ def join_obs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(joined, index=pd.RangeIndex(len(index))).set_axis(index)
 
 
+def join_labels(labels: Sequence[pd.Categorical]) -> pd.Categorical:
+    """Return the labels of all inputs one after the other; the categories are in the order of first mention."""
+    categories = pd.Index(dict.fromkeys(name for label in labels for name in label.categories), dtype=object)
+    codes = [categories.get_indexer(label.categories)[label.codes] for label in labels]  # every cell has a label
+    return pd.Categorical.from_codes(np.concatenate(codes), categories=categories)
+
+
 def join_var(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the gene annotation of the first table, only the columns that are the same in all.
 

@@ -1,17 +1,19 @@
 """Cell Ranger output: HDF5 files and matrix folders of version 2 and 3."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from scipy.io import mmread
 
 from discern.errors import DataError
 from discern.io.naming import unique_names
-from discern.io.raw_counts import RawCounts, to_csr
+from discern.io.raw_counts import to_csr
+from discern.io.raw_input import RawInput
+from discern.io.row_readers import MemoryRows, RowReader, StoredSparseRows
 
 GENE_IDS = "gene_ids"
 FEATURE_TYPES = "feature_types"
@@ -23,7 +25,7 @@ _DEPTH = 3
 _logger = logging.getLogger(__name__)
 
 
-def read_cell_ranger_h5(path: Path) -> RawCounts:
+def read_cell_ranger_h5(path: Path) -> RawInput:
     """Read the HDF5 file of Cell Ranger 2 (one group per genome) or 3 (group ``matrix``).
 
     Raises:
@@ -39,13 +41,17 @@ def read_cell_ranger_h5(path: Path) -> RawCounts:
         else:
             group = _only_genome(path, file)
             var = pd.DataFrame({GENE_IDS: _strings(group["genes"])}, index=_strings(group["gene_names"]))
-        n_genes, n_cells = group["shape"][:]
-        arrays = (group["data"][:], group["indices"][:], group["indptr"][:])
-        matrix = sparse.csr_matrix(arrays, shape=(n_cells, n_genes))
-        return _split_features(path, matrix, _strings(group["barcodes"]), var)
+        n_genes, n_cells = (int(size) for size in group["shape"][:])
+        barcodes = _strings(group["barcodes"])
+        name = group.name
+
+    def stored(chosen: np.ndarray | None) -> RowReader:
+        return StoredSparseRows(path, name, (n_cells, n_genes), chosen)
+
+    return _split_features(path, stored, barcodes, var)
 
 
-def read_cell_ranger_folder(folder: Path) -> RawCounts:
+def read_cell_ranger_folder(folder: Path) -> RawInput:
     """Read a matrix folder of Cell Ranger 2 (``genes.tsv``) or 3 (``features.tsv.gz``), or a parent of exactly one.
 
     Raises:
@@ -64,7 +70,13 @@ def read_cell_ranger_folder(folder: Path) -> RawCounts:
     if 2 in features:
         columns[FEATURE_TYPES] = features[2].to_numpy()
     var = pd.DataFrame(columns, index=features[1 if 1 in features else 0].to_numpy())
-    return _split_features(place, matrix.T, barcodes[0].to_numpy(), var)
+    cells = to_csr(matrix.T)
+    del matrix
+
+    def in_memory(chosen: np.ndarray | None) -> RowReader:
+        return MemoryRows(cells if chosen is None else to_csr(cells[:, chosen]))
+
+    return _split_features(place, in_memory, barcodes[0].to_numpy(), var)
 
 
 def find_matrix_folder(folder: Path) -> Path:
@@ -91,13 +103,22 @@ def find_matrix_folder(folder: Path) -> Path:
     raise DataError(f"{folder} holds {len(found)} matrix folders. Name one of: {', '.join(map(str, found))}.")
 
 
-def _split_features(path: Path, matrix: sparse.spmatrix, barcodes: np.ndarray, var: pd.DataFrame) -> RawCounts:
-    """Return the gene expression, (n_cells, n_genes), and apart from it the antibody counts."""
-    matrix, obs = to_csr(matrix), pd.DataFrame(index=pd.Index(barcodes))
+def _split_features(
+    path: Path, columns: Callable[[np.ndarray | None], RowReader], barcodes: np.ndarray, var: pd.DataFrame
+) -> RawInput:
+    """Return the gene expression, (n_cells, n_genes), and apart from it the antibody counts.
+
+    Args:
+        path: For messages.
+        columns: Gives the reader of chosen features; None: of all.
+        barcodes: Names of the cells.
+        var: All features.
+    """
+    obs = pd.DataFrame(index=pd.Index(barcodes))
     types = var[FEATURE_TYPES].to_numpy() if FEATURE_TYPES in var else np.full(len(var), _GENES)
     is_gene, is_protein = types == _GENES, types == _PROTEINS
     if is_gene.all():
-        return RawCounts(matrix, obs, var)
+        return RawInput(columns(None), obs, var)
     if not is_gene.any():
         raise DataError(f"{path} holds no '{_GENES}' features. Found: {', '.join(sorted(set(types)))}.")
     dropped = int((~is_gene & ~is_protein).sum())
@@ -105,8 +126,10 @@ def _split_features(path: Path, matrix: sparse.spmatrix, barcodes: np.ndarray, v
     proteins = None
     if is_protein.any():
         names, _ = unique_names(var.index[is_protein])
-        proteins = pd.DataFrame(matrix[:, np.flatnonzero(is_protein)].toarray(), index=obs.index, columns=names)
-    return RawCounts(to_csr(matrix[:, np.flatnonzero(is_gene)]), obs, var[is_gene], proteins)
+        rows = columns(np.flatnonzero(is_protein))
+        counts = np.concatenate([rows.rows(start, stop).toarray() for start, stop in rows.blocks()])
+        proteins = pd.DataFrame(counts, index=obs.index, columns=names)
+    return RawInput(columns(np.flatnonzero(is_gene)), obs, var[is_gene], proteins)
 
 
 def _only_genome(path: Path, file: h5py.File) -> h5py.Group:

@@ -9,15 +9,16 @@ import numpy as np
 import pandas as pd
 
 from discern.errors import DataError
-from discern.io.raw_counts import RawCounts, transposed_dense_to_csr
+from discern.io.raw_input import RawInput
+from discern.io.row_readers import StoredDenseRows
 
 _GENE_NAMES = ("Gene", "gene", "GeneName", "gene_name", "gene_names", "gene_symbols", "var_names", "Accession", "name")
 _CELL_NAMES = ("CellID", "cell_id", "CellIDs", "obs_names", "barcode", "barcodes", "cell_names", "name")
 _logger = logging.getLogger(__name__)
 
 
-def read_loom(path: Path) -> RawCounts:
-    """Read a loom file of any version; attributes of shape (n, 1) count as (n,), wider ones are left out.
+def read_loom(path: Path) -> RawInput:
+    """Open a loom file of any version; attributes of shape (n, 1) count as (n,), wider ones are left out.
 
     Raises:
         DataError: The file has no matrix or no gene names.
@@ -36,7 +37,7 @@ def read_loom(path: Path) -> RawCounts:
         cell_names = next((name for name in _CELL_NAMES if name in obs), None)
         var = var.set_index(gene_names)
         obs = obs.set_index(cell_names) if cell_names else obs.set_axis(pd.RangeIndex(n_cells).astype(str))
-        return RawCounts(transposed_dense_to_csr(file["matrix"]), obs, var)
+        return RawInput(StoredDenseRows.of(path, file["matrix"], transposed=True), obs, var)
 
 
 def _annotation(path: Path, file: h5py.File, group: str, length: int) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -9,55 +10,87 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.io.annotation import batch_labels, join_obs, join_proteins, join_var
+from discern.io.annotation import batch_labels, join_labels, join_obs, join_proteins, join_var
 from discern.io.gene_names import explain_no_common_genes
 from discern.io.naming import unique_names
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
+from discern.io.raw_input import RawInput
+from discern.io.row_readers import MemoryRows
 from discern.keys import BATCH, DATASET
 
 _FEW_COMMON_GENES = 0.1
 _logger = logging.getLogger(__name__)
 
 
-def merge_data_sets(
-    raw_inputs: Mapping[str, AnnData], batch_keys: Mapping[str, str | None] | None = None
-) -> tuple[AnnData, dict[str, str]]:
-    """Join inputs by the gene names they share and label every cell with its input and its batch.
+@dataclass(frozen=True)
+class JoinedAnnotation:
+    """What several inputs are as one, but for their counts.
+
+    Attributes:
+        adata: Cells and genes without X; proteins in obsm. ``obs`` has the categories ``dataset`` and ``batch``.
+        columns: For every input the columns that are the genes of ``adata``, (n_genes,) each.
+    """
+
+    adata: AnnData
+    columns: list[np.ndarray]
+
+
+def join_annotation(
+    inputs: Mapping[str, RawInput], batch_keys: Mapping[str, str | None] | None = None
+) -> JoinedAnnotation:
+    """Join the annotation of inputs by the gene names they share; label every cell with its input and its batch.
 
     Genes keep the order of the first input; cells keep the order of the inputs. The inputs are not changed.
 
     Args:
-        raw_inputs: Name to input, X of shape (n_cells, n_genes).
+        inputs: Name to input.
         batch_keys: Name of the input to the column of obs that holds its batches. Without one it is ``obs["batch"]``
             if present, else the whole input is one batch called like the input.
-
-    Returns:
-        The merged data, ``obs["dataset"]`` and ``obs["batch"]`` categorical, and {str(batch code): batch name}.
 
     Raises:
         DataError: There is no input, a batch column is missing or has missing values, or no gene is common to all.
     """
-    if not raw_inputs:
+    if not inputs:
         raise DataError("There is nothing to merge: raw_input names no file.")
-    names, inputs = list(raw_inputs), list(raw_inputs.values())
-    labels = [batch_labels(adata.obs, name, (batch_keys or {}).get(name)) for name, adata in raw_inputs.items()]
+    names, tables = list(inputs), [one.obs for one in inputs.values()]
+    labels = [batch_labels(one.obs, name, (batch_keys or {}).get(name)) for name, one in inputs.items()]
     _report_shared_batches(names, labels)
-    variables = [_with_unique_names(adata.var) for adata in inputs]
-    genes = _common_genes(dict(zip(names, variables, strict=True)))
-    obs = join_obs([adata.obs for adata in inputs])
-    obs[DATASET] = pd.Categorical(np.repeat(names, [adata.n_obs for adata in inputs]), categories=names)
-    obs[BATCH] = pd.Categorical(
-        np.concatenate([np.asarray(label) for label in labels]),
-        categories=list(dict.fromkeys(batch for label in labels for batch in label.categories)),
+    variables = {name: _with_unique_names(one.var) for name, one in inputs.items()}
+    genes = _common_genes(variables)
+    obs = join_obs(tables)
+    obs[DATASET] = pd.Categorical.from_codes(
+        np.repeat(np.arange(len(names)), [len(table) for table in tables]), categories=names
     )
-    merged = AnnData(
-        _stack([adata.X for adata in inputs], [var.index.get_indexer(genes) for var in variables]),
-        obs=obs,
-        var=join_var([var.loc[genes] for var in variables]),
-    )
-    proteins = join_proteins([_proteins(adata) for adata in inputs], [adata.n_obs for adata in inputs])
+    obs[BATCH] = join_labels(labels)
+    adata = AnnData(obs=obs, var=join_var([var.loc[genes] for var in variables.values()]))
+    proteins = join_proteins([one.proteins for one in inputs.values()], [len(table) for table in tables])
     if proteins is not None:
-        merged.obsm[PROTEIN_EXPRESSION] = proteins.set_axis(merged.obs_names)
+        adata.obsm[PROTEIN_EXPRESSION] = proteins.set_axis(adata.obs_names)
+    return JoinedAnnotation(adata, [var.index.get_indexer(genes) for var in variables.values()])
+
+
+def merge_data_sets(
+    raw_inputs: Mapping[str, AnnData], batch_keys: Mapping[str, str | None] | None = None
+) -> tuple[AnnData, dict[str, str]]:
+    """Join inputs in memory; see :func:`join_annotation`.
+
+    Args:
+        raw_inputs: Name to input, X of shape (n_cells, n_genes).
+        batch_keys: Name of the input to the column of obs that holds its batches.
+
+    Returns:
+        The merged data, and {str(batch code): batch name}.
+
+    Raises:
+        DataError: There is no input, a batch column is missing or has missing values, or no gene is common to all.
+    """
+    inputs = {
+        name: RawInput(MemoryRows(adata.X), adata.obs, adata.var, _proteins(adata))
+        for name, adata in raw_inputs.items()
+    }
+    joined = join_annotation(inputs, batch_keys)
+    merged = joined.adata
+    merged.X = _stack([adata.X for adata in raw_inputs.values()], joined.columns)
     return merged, {str(code): name for code, name in enumerate(merged.obs[BATCH].cat.categories)}
 
 

@@ -1,7 +1,6 @@
-"""The counts of one input, as every reader returns them, and how any matrix becomes the one form used everywhere."""
+"""How any matrix of counts becomes the one form used everywhere."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,6 @@ from scipy import sparse
 
 PROTEIN_EXPRESSION = "protein_expression"
 _SLAB_VALUES = 2**24
-
-
-@dataclass(frozen=True)
-class RawCounts:
-    """What one input file holds.
-
-    Attributes:
-        matrix: Counts, (n_cells, n_genes), as :func:`to_csr` returns them.
-        obs: Cell annotation, (n_cells, ...), indexed by cell names.
-        var: Gene annotation, (n_genes, ...), indexed by gene names.
-        proteins: Counts of antibody tags, (n_cells, n_proteins), indexed like ``obs``; None when not measured.
-    """
-
-    matrix: sparse.csr_matrix
-    obs: pd.DataFrame
-    var: pd.DataFrame
-    proteins: pd.DataFrame | None = None
 
 
 def to_csr(matrix: Any) -> sparse.csr_matrix:

@@ -4,7 +4,9 @@ import csv
 import difflib
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,11 +17,12 @@ from discern.errors import DataError
 from discern.io.cell_ranger import read_cell_ranger_folder, read_cell_ranger_h5
 from discern.io.loom import read_loom
 from discern.io.naming import SUFFIXES, file_suffix, unique_names
-from discern.io.raw_counts import PROTEIN_EXPRESSION, RawCounts
+from discern.io.raw_counts import PROTEIN_EXPRESSION
 from discern.io.raw_h5ad import read_raw_h5ad
+from discern.io.raw_input import RawInput
 from discern.io.tables import read_table
 
-_READERS: dict[str, Callable[[Path], RawCounts]] = {
+_READERS: dict[str, Callable[[Path], RawInput]] = {
     ".h5": read_cell_ranger_h5,
     ".h5ad": read_raw_h5ad,
     ".loom": read_loom,
@@ -58,9 +61,51 @@ def read_raw_input(file_path: Path) -> AnnData:
         DataError: The input is absent, of unknown format, unreadable or empty, or a gene has no name.
     """
     path = Path(file_path)
+    opened = open_raw_input(path)
+    placeholders = pd.RangeIndex(len(opened.obs)).astype(str)
+    with naming_the_file(path):
+        matrix = opened.rows.rows(0, len(opened.obs))
+    adata = AnnData(matrix, obs=opened.obs.set_axis(placeholders), var=opened.var)
+    if opened.proteins is not None:
+        adata.obsm[PROTEIN_EXPRESSION] = opened.proteins.set_axis(placeholders)
+    adata.obs_names = opened.obs.index  # set last: AnnData warns of repeated names
+    return adata
+
+
+def open_raw_input(file_path: Path) -> RawInput:
+    """Open one input of any format that :func:`read_raw_input` knows; its counts stay where they are if they can.
+
+    Text tables and matrix folders of Cell Ranger are read whole: they cannot be read cell by cell.
+
+    Raises:
+        DataError: The input is absent, of unknown format, unreadable or empty, or a gene has no name.
+    """
+    path = Path(file_path)
     reader = _reader_for(path)
+    with naming_the_file(path):
+        contents = reader(path)
+    n_cells, n_genes = contents.rows.shape
+    if not n_cells or not n_genes:
+        raise DataError(f"{path} is empty: {n_cells} cells x {n_genes} genes.")
+    _require_fitting_annotation(path, contents)
+    cells = pd.Index(contents.obs.index.astype(str), name=None)
+    return replace(
+        contents,
+        obs=contents.obs.set_axis(cells),
+        var=contents.var.set_axis(_gene_names(path, contents.var)),
+        path=path,
+    )
+
+
+@contextmanager
+def naming_the_file(path: Path) -> Iterator[None]:
+    """Turn what libraries raise about a damaged file into an error that names the file.
+
+    Raises:
+        DataError: The block failed.
+    """
     try:
-        return _annotated(path, reader(path))
+        yield
     except DataError:
         raise
     except _UNREADABLE as error:
@@ -71,7 +116,7 @@ def read_raw_input(file_path: Path) -> AnnData:
         ) from error
 
 
-def _reader_for(path: Path) -> Callable[[Path], RawCounts]:
+def _reader_for(path: Path) -> Callable[[Path], RawInput]:
     if not path.exists():
         raise DataError(_absent(path))
     if path.is_dir():
@@ -97,20 +142,19 @@ def _absent(path: Path) -> str:
     return f"{path} does not exist.{hint} Correct raw_input."
 
 
-def _annotated(path: Path, contents: RawCounts) -> AnnData:
-    n_cells, n_genes = contents.matrix.shape
-    if not n_cells or not n_genes:
-        raise DataError(f"{path} is empty: {n_cells} cells x {n_genes} genes.")
-    placeholders = pd.RangeIndex(n_cells).astype(str)
-    adata = AnnData(
-        contents.matrix,
-        obs=contents.obs.set_axis(placeholders),
-        var=contents.var.set_axis(_gene_names(path, contents.var)),
-    )
-    if contents.proteins is not None:
-        adata.obsm[PROTEIN_EXPRESSION] = contents.proteins.set_axis(placeholders)
-    adata.obs_names = pd.Index(contents.obs.index.astype(str), name=None)  # set last: AnnData warns of repeated names
-    return adata
+def _require_fitting_annotation(path: Path, contents: RawInput) -> None:
+    n_cells, n_genes = contents.rows.shape
+    proteins = contents.obs if contents.proteins is None else contents.proteins
+    for what, found, expected in (
+        ("obs", len(contents.obs), n_cells),
+        ("var", len(contents.var), n_genes),
+        ("the proteins", len(proteins), n_cells),
+    ):
+        if found != expected:
+            raise DataError(
+                f"Cannot read {path}: {what} describes {found} rows, but the counts are {n_cells} cells x {n_genes} genes. "
+                "The file may be damaged or incomplete. Fetch or write it again."
+            )
 
 
 def _gene_names(path: Path, var: pd.DataFrame) -> pd.Index:

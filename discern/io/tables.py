@@ -12,7 +12,9 @@ import pandas as pd
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.io.raw_counts import RawCounts
+from discern.io.raw_counts import to_csr
+from discern.io.raw_input import RawInput
+from discern.io.row_readers import MemoryRows
 
 _BARCODE = re.compile(r"[ACGT]{12,}(-\d+)?")
 _CHUNK_VALUES = 4_000_000
@@ -20,7 +22,7 @@ _SHORTEST_CHUNK = 64
 _logger = logging.getLogger(__name__)
 
 
-def read_table(path: Path, separator: str) -> RawCounts:
+def read_table(path: Path, separator: str) -> RawInput:
     """Read a table of counts, genes x cells, in chunks of genes; only one chunk is ever dense.
 
     The first line may have a name for the column of genes or not (as R writes it).
@@ -62,7 +64,8 @@ def read_table(path: Path, separator: str) -> RawCounts:
     matrix = (
         sparse.vstack(parts, format="csr").T.tocsr() if parts else sparse.csr_matrix((len(cells), 0), dtype=np.float32)
     )
-    return RawCounts(matrix, pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes, dtype=object)))
+    obs, var = pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes, dtype=object))
+    return RawInput(MemoryRows(to_csr(matrix)), obs, var)
 
 
 _ABSENT = {"", "na", "nan", "n/a", "null", "none"}
