@@ -12,9 +12,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from discern.io.cell_sources import RecordSource
+from discern.io.minibatches import training_minibatches
 from discern.io.processed_annotation import read_annotation
 from discern.io.record_format import TRAINING
-from discern.io.tfdata import RecordSource, training_minibatches
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription
 from discern.optimizers.build import build_optimizer

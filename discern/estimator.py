@@ -12,9 +12,9 @@ from anndata import AnnData
 from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
 from discern.errors import DataError, ExperimentError, MissingParameterError
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.io.record_format import genes_digest
-from discern.io.tfdata import MemorySource
 from discern.io.transform import InputTransform
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES

@@ -7,9 +7,9 @@ _PUBLISHED = {
     "TFRecordsWriter": "discern.io.tfrecord_writer",
     "estimate_csr_nbytes": "discern.io.writing",
     "generate_h5ad": "discern.io.writing",
-    "make_dataset_from_anndata": "discern.io.tfdata",
+    "make_dataset_from_anndata": "discern.io.published_cells",
     "np_one_hot": "discern.io.batch_labels",
-    "parse_tfrecords": "discern.io.tfdata",
+    "parse_tfrecords": "discern.io.published_cells",
 }
 
 __all__ = sorted(_PUBLISHED)

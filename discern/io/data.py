@@ -72,17 +72,19 @@ class DISCERNData(anndata.AnnData):
     @property
     def tfdata(self) -> tuple[Any, Any]:
         """Training minibatches, shuffled anew each time, and validation minibatches, as published (inputs, targets)."""
-        from discern.io import tfdata
+        from discern.io.cell_sources import MemorySource
+        from discern.io.minibatches import minibatches, reshuffled_minibatches
+        from discern.io.published_cells import as_autoencoder_input
 
-        train = tfdata.MemorySource(self, self.batches, self.cells_of(TRAIN))
-        valid = tfdata.MemorySource(self, self.batches, self.cells_of(VALID))
+        train = MemorySource(self, self.batches, self.cells_of(TRAIN))
+        valid = MemorySource(self, self.batches, self.cells_of(VALID))
         sets = (
-            tfdata.reshuffled_minibatches(train, self.transform, self.batch_size, seed=0),
-            tfdata.minibatches(valid, self.transform, self.batch_size),
+            reshuffled_minibatches(train, self.transform, self.batch_size, seed=0),
+            minibatches(valid, self.transform, self.batch_size),
         )
         if self.cachefile:
             sets = tuple(one.cache(f"{self.cachefile}.{name}") for one, name in zip(sets, (TRAIN, VALID), strict=True))
-        return tuple(one.map(tfdata.as_autoencoder_input) for one in sets)
+        return tuple(one.map(as_autoencoder_input) for one in sets)
 
     @classmethod
     def read_h5ad(cls, filename: Path, batch_size: int, cachefile: str | Path = "") -> "DISCERNData":

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import keras
 
-from discern.io.tfdata import CellSource, minibatches, minibatches_per_epoch, training_minibatches
+from discern.io.cell_sources import CellSource
+from discern.io.minibatches import minibatches, minibatches_per_epoch, training_minibatches
 from discern.models.contract import ModelFamily
 from discern.training.divergence import StopOnDivergence
 

@@ -6,8 +6,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
-from discern.io.tfdata import MemorySource, minibatches
+from discern.io.minibatches import minibatches
 from discern.keys import BATCH, CELLTYPE
 from discern.umap_pictures import draw_umap, umap_coordinates
 

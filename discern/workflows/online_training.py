@@ -7,10 +7,10 @@ from typing import Any
 
 from discern.config.loading import read_json
 from discern.errors import DataError, ExperimentError
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.record_format import genes_digest
-from discern.io.tfdata import MemorySource
 from discern.io.tfrecord_writer import write_records
 from discern.io.whole_files import write_json
 from discern.keys import TRAIN, VALID

@@ -4,11 +4,11 @@ import logging
 from pathlib import Path
 
 from discern.errors import ExperimentError
+from discern.io.cell_sources import CellSource, MemorySource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
 from discern.io.record_format import TRAINING, VALIDATION, genes_digest
-from discern.io.tfdata import CellSource, MemorySource, RecordSource
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily

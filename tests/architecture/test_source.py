@@ -14,7 +14,9 @@ TREES = {
 }
 
 TENSORFLOW = {
-    "io/tfdata.py": "the tf.data pipeline",
+    "io/cell_sources.py": "where minibatches come from",
+    "io/minibatches.py": "the tf.data pipeline",
+    "io/published_cells.py": "published record files",
     "training/devices.py": "threads and GPUs",
     "workflows/doctor.py": "times every device",
     "cli/quiet_tensorflow.py": "holds back what it prints while it starts",

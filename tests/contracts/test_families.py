@@ -11,8 +11,8 @@ import pytest
 from scipy import sparse
 
 from discern.config_section import ConfigSection
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
-from discern.io.tfdata import MemorySource
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY, FAMILIES
 from discern.models.contract import DataDescription, Decodes, Encodes, ModelFamily, Reconstructs
 from discern.optimizers.build import build_optimizer

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
-from discern.io.tfdata import MemorySource
 from discern.models.contract import DataDescription
 from discern.models.wae.config import WAEConfig
 from discern.models.wae.family import WAEFamily

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from discern.io.tfdata import as_autoencoder_input, minibatches
+from discern.io.minibatches import minibatches
+from discern.io.published_cells import as_autoencoder_input
 from discern.optimizers.build import build_optimizer
 from discern.registry import (
     ACTIVATIONS,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from discern.io.tfdata import RecordSource
+from discern.io.cell_sources import RecordSource
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 from discern.optimizers.build import build_optimizer
 from discern.training.checkpoints import Checkpoint, load_state, load_weights, save_checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from discern.io.tfdata import as_autoencoder_input
+from discern.io.published_cells import as_autoencoder_input
 from discern.io.transform import InputTransform
 from discern.layers.normalisation import BatchConditionalShift
 from discern.models.contract import DataDescription, Decoded, Latent, ModelFamily

@@ -1,0 +1,102 @@
+"""Cells as tf.data minibatches: from record files or from memory through one pipeline.
+
+Cells stay sparse and raw until a whole minibatch is densified and transformed. A minibatch is a dictionary:
+``expression`` (n_cells, n_genes) float32 after the family's transform, ``batch`` (n_cells, n_batches) one-hot
+float32, ``library_size`` (n_cells,) float32.
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from discern.io.cell_sources import CellSource
+from discern.io.transform import InputTransform
+
+Minibatch = dict[str, Any]
+
+
+def minibatches(source: CellSource, transform: InputTransform, batch_size: int) -> tf.data.Dataset:
+    """Return transformed, dense minibatches of all cells of ``source``, in order; the last may be smaller.
+
+    Args:
+        source: Where the cells come from.
+        transform: What the family reads.
+        batch_size: Cells per minibatch.
+    """
+    cells = source.sparse_minibatches(batch_size, None, drop_remainder=False)
+    return _dense(cells, source, transform).apply(
+        tf.data.experimental.assert_cardinality(-(-source.n_cells // batch_size))
+    )
+
+
+def training_minibatches(
+    source: CellSource, transform: InputTransform, batch_size: int, seed: int, first_epoch: int = 0
+) -> tf.data.Dataset:
+    """Return shuffled minibatches, epoch after epoch without end.
+
+    The order within an epoch follows from the seed and the number of the epoch alone, so that training can be taken
+    up at any epoch. Cells that do not fill a last minibatch are left out of that epoch.
+
+    Args:
+        source: Where the cells come from.
+        transform: What the family reads.
+        batch_size: Cells per minibatch; a smaller source makes one minibatch of all its cells.
+        seed: Drives the order.
+        first_epoch: Number of the first epoch.
+    """
+    size = min(batch_size, source.n_cells)
+
+    def epoch(number: tf.Tensor) -> tf.data.Dataset:
+        return source.sparse_minibatches(size, seed * 1_000_003 + number, drop_remainder=True)
+
+    return _dense(tf.data.Dataset.counter(first_epoch).flat_map(epoch), source, transform, size)
+
+
+def reshuffled_minibatches(
+    source: CellSource, transform: InputTransform, batch_size: int, seed: int
+) -> tf.data.Dataset:
+    """Return the minibatches of one epoch, in another order each time they are iterated over.
+
+    Args:
+        source: Where the cells come from.
+        transform: What the family reads.
+        batch_size: Cells per minibatch; a smaller source makes one minibatch of all its cells.
+        seed: Drives the orders.
+    """
+    size = min(batch_size, source.n_cells)
+    orders = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+    cells = orders.flat_map(lambda order: source.sparse_minibatches(size, order, drop_remainder=True))
+    return _dense(cells, source, transform, size).apply(
+        tf.data.experimental.assert_cardinality(minibatches_per_epoch(source, batch_size))
+    )
+
+
+def minibatches_per_epoch(source: CellSource, batch_size: int) -> int:
+    """Return how many minibatches of :func:`training_minibatches` make one epoch."""
+    return max(1, source.n_cells // batch_size)
+
+
+def _dense(
+    sparse_minibatches: tf.data.Dataset, source: CellSource, transform: InputTransform, size: int | None = None
+) -> tf.data.Dataset:
+    def densify(cells: dict[str, tf.Tensor]) -> Minibatch:
+        n_cells = tf.size(cells["batch"], out_type=tf.int64)
+        value = cells["value"]
+        if transform.library_size is not None:
+            value *= tf.gather(transform.library_size / cells["library_size"], cells["row"])
+        if transform.log:
+            value = tf.math.log1p(value)
+        position = tf.cast(cells["row"], tf.int64) * source.n_genes + tf.cast(cells["gene"], tf.int64)
+        flat = tf.scatter_nd(position[:, None], value, [n_cells * source.n_genes])
+        expression = tf.ensure_shape(tf.reshape(flat, (-1, source.n_genes)), (size, source.n_genes))
+        if transform.scaling is not None:
+            expression = (expression - transform.scaling.mean) / transform.scaling.std
+        return {
+            "expression": expression,
+            "batch": tf.one_hot(cells["batch"], source.n_batches),
+            "library_size": cells["library_size"],
+        }
+
+    options = tf.data.Options()
+    options.deterministic = True
+    return sparse_minibatches.map(densify).with_options(options).prefetch(2)
