@@ -11,6 +11,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from discern.layers.replicas import whole_minibatch
+
 N_DRAWS = 8
 KERNEL_SCALES = (0.1, 0.5, 1.0, 2.0, 10.0)
 
@@ -115,7 +117,8 @@ def _mean_kernel_within(points: Any, latent_dim: int) -> Any:
 class MMDPP(keras.layers.Layer):
     """:func:`mmdpp_penalty` against a standard normal prior, as a layer with its own random stream, in float32.
 
-    It draws in training and in validation alike. The output is a scalar, so Keras' ``predict`` cannot return it.
+    It draws in training and in validation alike. Several devices gather the cells of the whole minibatch, and each
+    computes the same penalty from the same draws. The output is a scalar, so Keras' ``predict`` cannot return it.
 
     Args:
         scale: Number of cells in the training data.
@@ -135,7 +138,7 @@ class MMDPP(keras.layers.Layer):
         Args:
             inputs: latent_mean and latent_log_std (natural log), (n_cells, n_latent) each.
         """
-        latent_mean, latent_log_std = inputs
+        latent_mean, latent_log_std = whole_minibatch(inputs)
         prior = keras.random.normal(ops.shape(latent_mean), dtype="float32", seed=self.seed_generator)
         return mmdpp_penalty(
             latent_mean, prior, latent_log_std, self.scale, latent_mean.shape[-1], seed=self.seed_generator

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from discern.layers.replicas import own_rows
+
 
 @keras.saving.register_keras_serializable(package="discern")
 class GaussianReparametrization(keras.layers.Layer):
@@ -33,7 +35,10 @@ class GaussianReparametrization(keras.layers.Layer):
         latent_mean, latent_log_std = inputs
         if not training:
             return latent_mean
-        noise = keras.random.normal(ops.shape(latent_mean), dtype=self.compute_dtype, seed=self.seed_generator)
+        n_cells, n_latent = ops.shape(latent_mean)
+        noise = own_rows(
+            lambda n: keras.random.normal((n, n_latent), dtype=self.compute_dtype, seed=self.seed_generator), n_cells
+        )
         return latent_mean + noise * ops.exp(latent_log_std)
 
     def compute_output_shape(self, input_shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from discern.layers.replicas import means_over_minibatch, own_cells, part_of_replica
+
 
 class Objective(Protocol):
     """What a family minimises: named terms and their weights."""
@@ -46,6 +48,16 @@ class TermwiseModel(keras.Model):
         known = {id(metric) for metric in found}
         return found + [metric for metric in getattr(self, "term_means", []) if id(metric) not in known]
 
+    def train_step(self, data: Any) -> Any:
+        """Take one step on a minibatch, or on the share of it that one of several devices holds."""
+        with own_cells(data) as cells:
+            return super().train_step(cells)
+
+    def test_step(self, data: Any) -> Any:
+        """Record the terms of a minibatch, or of the share of it that one of several devices holds."""
+        with own_cells(data) as cells:
+            return super().test_step(cells)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -57,12 +69,13 @@ class TermwiseModel(keras.Model):
         """Return the total loss of one minibatch and record every term."""
         terms = self.objective.terms(x, y, y_pred)
         n_cells = ops.shape(next(iter(x.values())) if isinstance(x, Mapping) else x)[0]
-        total = ops.sum(ops.stack(self.losses)) if self.losses else ops.zeros(())
+        regularization = ops.sum(ops.stack(self.losses)) if self.losses else ops.zeros(())
+        means = [ops.mean(terms[name]) for name in self.objective.weights]
+        total, *means = means_over_minibatch([regularization, *means])
         # One step on a loss that is not finite breaks every weight: after it the means stand still, so that they tell
         # which term broke first.
         intact = ops.all(ops.stack([ops.isfinite(metric.total) for metric in self.term_means]))
-        for metric, (name, weight) in zip(self.term_means, self.objective.weights.items(), strict=True):
-            mean = ops.mean(terms[name])
+        for metric, weight, mean in zip(self.term_means, self.objective.weights.values(), means, strict=True):
             metric.update_state(ops.where(intact, mean, 0.0), sample_weight=n_cells)
             total = total + weight * mean
-        return total
+        return part_of_replica(total)

@@ -170,7 +170,8 @@ def load_state(path: Path, model: keras.Model) -> None:
         ExperimentError: The file is no checkpoint or is damaged.
         ShapeError: The optimizer is another one; the model is as it was.
     """
-    model.optimizer.build(model.trainable_variables)
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
     groups = {"random": random_states(model), "optimizer": model.optimizer.variables}
     with _reading(path) as file:
         values = {group: _stored_values(path, file, group, variables) for group, variables in groups.items()}

@@ -8,6 +8,7 @@ from discern.io.cell_sources import CellSource
 from discern.io.minibatches import minibatches, minibatches_per_epoch, training_minibatches
 from discern.models.contract import ModelFamily
 from discern.training.divergence import StopOnDivergence
+from discern.training.several_devices import shared_out
 
 
 def fit(
@@ -20,7 +21,7 @@ def fit(
     epochs: range,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> keras.callbacks.History:
-    """Train a compiled family.
+    """Train a compiled family, on several devices when it was built within the scope of a strategy.
 
     Args:
         family: What is trained.
@@ -37,14 +38,20 @@ def fit(
     transform = family.transform()
     training = training_minibatches(train, transform, batch_size, seed, epochs.start).map(family.model_input)
     validation = minibatches(valid, transform, batch_size).map(family.model_input)
+    strategy, validation_steps = family.model.distribute_strategy, None
+    if strategy.num_replicas_in_sync > 1:
+        validation_steps = int(validation.cardinality())
+        training, validation = shared_out(training, strategy), shared_out(validation.repeat(), strategy)
     # otherwise TensorFlow traces the training step once to make these variables and once more to run it
-    family.model.optimizer.build(family.model.trainable_variables)
+    with strategy.scope():
+        family.model.optimizer.build(family.model.trainable_variables)
     return family.model.fit(
         training,
         initial_epoch=epochs.start,
         epochs=epochs.stop,
         steps_per_epoch=minibatches_per_epoch(train, batch_size),
         validation_data=validation,
+        validation_steps=validation_steps,
         callbacks=[StopOnDivergence(), *callbacks],
         verbose=0,
         shuffle=False,

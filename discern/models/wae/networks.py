@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from discern.layers.dropout import SharedDropout
 from discern.layers.mmdpp import MMDPP
 from discern.layers.output_functions import OutputExpression, apply_output_function
 from discern.layers.reparametrisation import GaussianReparametrization
@@ -185,7 +186,7 @@ def _hidden_layers(
         normalise = NORMALISATIONS.get(normalisation)
         cells = normalise(dense(cells), labels, width, _regularizer(conditional_regularization), name=name)
         cells = keras.layers.Activation(activation, name=f"{name}_activation")(cells)
-        cells = keras.layers.Dropout(dropout_rate, seed=next(seeds), name=f"{name}_dropout")(cells)
+        cells = SharedDropout(dropout_rate, seed=next(seeds), name=f"{name}_dropout")(cells)
     return cells
 
 

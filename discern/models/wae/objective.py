@@ -1,10 +1,12 @@
 """What DISCERN minimises: reconstruction, dropout cross entropy, sigma and MMD++."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from discern.layers.replicas import whole_minibatch
+from discern.losses.lnorm import Lnorm
 from discern.losses.masked_cross_entropy import MaskedCrossEntropy
 from discern.losses.reconstruction import reconstruction_loss
 from discern.models.wae.config import WAEConfig
@@ -28,6 +30,8 @@ class WAEObjective:
             label_smoothing=config.crossentropy.label_smoothing,
             lower_label_smoothing=config.crossentropy.lower_label_smoothing,
         )
+        # it sums over cells before it takes a root: several devices gather them
+        self._needs_all_cells = isinstance(self._reconstruction, Lnorm) and self._reconstruction.axis in {0, -2}
         weight = config.reconstruction_weight if reconstruction_weight is None else reconstruction_weight
         self.weights: Mapping[str, float] = {
             COUNTS: weight,
@@ -38,8 +42,11 @@ class WAEObjective:
 
     def terms(self, inputs: Any, targets: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the unweighted terms of one minibatch, (n_cells,) each (reconstruction: as the loss defines)."""
+        expression: Sequence[Any] = (targets[COUNTS], outputs[COUNTS])
+        if self._needs_all_cells:
+            expression = whole_minibatch(expression)
         return {
-            COUNTS: self._reconstruction.call(targets[COUNTS], outputs[COUNTS]),
+            COUNTS: self._reconstruction.call(*expression),
             DROPOUTS: self._dropouts.call(targets[DROPOUTS], outputs[DROPOUTS]),
             MMD: outputs[MMD],
             SIGMA: outputs[SIGMA],
