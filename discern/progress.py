@@ -61,7 +61,8 @@ def _lines(title: str, total: float, every_step: bool) -> Report:
     def report(done: float, text: str = "") -> None:
         nonlocal last
         now = time.monotonic()
-        if every_step or now - last >= _SECONDS_BETWEEN_LINES or done >= total:
+        ends_a_long_one = done >= total and last > start
+        if every_step or now - last >= _SECONDS_BETWEEN_LINES or ends_a_long_one:
             last = now
             left = (now - start) * (total - done) / done if done else float("nan")
             _LOGGER.info("%s %g/%g, about %s left%s", title, done, total, duration(left), f": {text}" if text else "")

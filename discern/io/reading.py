@@ -98,7 +98,7 @@ def open_raw_input(file_path: Path) -> RawInput:
 
 
 @contextmanager
-def naming_the_file(path: Path) -> Iterator[None]:
+def naming_the_file(path: Path | None) -> Iterator[None]:
     """Turn what libraries raise about a damaged file into an error that names the file.
 
     Raises:
@@ -111,8 +111,8 @@ def naming_the_file(path: Path) -> Iterator[None]:
     except _UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"Cannot read {path}: {reason} ({type(error).__name__}). The file may be damaged, incomplete or of another "
-            "format than its name says. Fetch or write it again."
+            f"Cannot read {path or 'the data'}: {reason} ({type(error).__name__}). The file may be damaged, incomplete or of "
+            "another format than its name says. Fetch or write it again."
         ) from error
 
 

@@ -114,9 +114,12 @@ def genes_digest(genes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(genes).encode()).hexdigest()
 
 
+_VALUE_DTYPES = ("|u1", "<u2", "<u4", "<f4")  # each holds all that the ones before it hold as counts
+
+
 def narrowest_dtypes(counts: sparse.csr_matrix) -> tuple[str, str]:
     """Return the narrowest (gene, value) types that hold ``counts`` without loss."""
-    gene = "<u2" if counts.shape[1] <= 2**16 else "<u4"
+    gene = narrowest_gene_dtype(counts.shape[1])
     values = counts.data
     if values.size == 0:
         return gene, "|u1"
@@ -124,6 +127,16 @@ def narrowest_dtypes(counts: sparse.csr_matrix) -> tuple[str, str]:
         return gene, "<f4"
     highest = values.max()
     return gene, "|u1" if highest < 2**8 else "<u2" if highest < 2**16 else "<u4"
+
+
+def narrowest_gene_dtype(n_genes: int) -> str:
+    """Return the narrowest type of the indices of so many genes."""
+    return "<u2" if n_genes <= 2**16 else "<u4"
+
+
+def common_value_dtype(dtypes: Iterable[str]) -> str:
+    """Return the narrowest type of counts that holds what each of ``dtypes`` was the narrowest for."""
+    return max(dtypes, key=_VALUE_DTYPES.index, default=_VALUE_DTYPES[0])
 
 
 def _example_class() -> Any:

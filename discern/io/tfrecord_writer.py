@@ -2,11 +2,14 @@
 
 import gzip
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
+from scipy import sparse
 
 from discern.io.batch_labels import batch_codes
 from discern.io.cells_digest import cells_digest
@@ -24,7 +27,7 @@ from discern.io.record_format import (
     serialise_cells,
 )
 from discern.io.whole_files import replacing_file, replacing_folder, write_json
-from discern.keys import COUNTS, SPLIT, TRAIN, VALID
+from discern.keys import BATCH, COUNTS, SPLIT, TRAIN, VALID
 
 CELLS_PER_SHARD = 8192
 _SPLITS = {TRAINING: TRAIN, VALIDATION: VALID}
@@ -57,20 +60,55 @@ class TFRecordsWriter:
         cells = iter(dataset)
         while (first := next(cells, None)) is not None:
             of_shard = itertools.chain([first], itertools.islice(cells, self.cells_per_shard - 1))
-            shards.append(self._write_shard(of_shard, f"{split}-{len(shards):05d}.tfrecords"))
+            name = shard_name(split, len(shards))
+            shards.append(Shard(name, write_shard(self.out_dir / name, map(frame, of_shard))))
         return shards
 
-    def _write_shard(self, records: Iterable[bytes], name: str) -> Shard:
-        n_cells = 0
-        with (
-            replacing_file(self.out_dir / name) as temporary,
-            temporary.open("wb") as stream,
-            gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as compressed,
-        ):
-            for record in records:
-                compressed.write(frame(record))
-                n_cells += 1
-        return Shard(name, n_cells)
+
+def shard_name(split: str, number: int) -> str:
+    """Return the file name of a shard."""
+    return f"{split}-{number:05d}.tfrecords"
+
+
+def write_shard(path: Path, frames: Iterable[bytes]) -> int:
+    """Write framed records into a new GZIP-compressed file and return their number."""
+    n_cells = 0
+    with (
+        replacing_file(path) as temporary,
+        temporary.open("wb") as stream,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=stream, mtime=0) as compressed,
+    ):
+        for one in frames:
+            compressed.write(one)
+            n_cells += 1
+    return n_cells
+
+
+@dataclass(frozen=True)
+class CellLabels:
+    """What a record says of a cell beside its counts.
+
+    Attributes:
+        batch: Index of the batch, (n_cells,).
+        library_size: Total count, (n_cells,).
+        gene_dtype: NumPy type of the gene indices.
+        value_dtype: NumPy type of the counts.
+    """
+
+    batch: np.ndarray
+    library_size: np.ndarray
+    gene_dtype: str
+    value_dtype: str
+
+    @classmethod
+    def of(cls, obs: pd.DataFrame, gene_dtype: str, value_dtype: str) -> "CellLabels":
+        """Take the labels from processed annotation."""
+        codes = batch_codes(obs, list(obs[BATCH].cat.categories))
+        return cls(codes, require_library_size(obs), gene_dtype, value_dtype)
+
+    def records(self, counts: sparse.csr_matrix, cells: np.ndarray | slice) -> Iterable[bytes]:
+        """Yield one record per row of ``counts``, whose indices among all cells are ``cells``."""
+        return serialise_cells(counts, self.batch[cells], self.library_size[cells], self.gene_dtype, self.value_dtype)
 
 
 def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
@@ -84,31 +122,39 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
         seed: Drives the order of the cells.
     """
     counts = require_counts(adata.layers.get(COUNTS), "The data")
-    library_size = require_library_size(adata.obs)
-    batches = list(adata.obs["batch"].cat.categories)
-    codes = batch_codes(adata.obs, batches)
-    gene_dtype, value_dtype = narrowest_dtypes(counts)
-    rng = np.random.default_rng(seed)
+    labels = CellLabels.of(adata.obs, *narrowest_dtypes(counts))
     with replacing_folder(folder) as temporary:
         writer = TFRecordsWriter(temporary)
-        splits = {}
-        for split, label in _SPLITS.items():
-            cells = rng.permutation(np.flatnonzero(adata.obs[SPLIT] == label))
-            records = itertools.chain.from_iterable(
-                serialise_cells(counts[part], codes[part], library_size[part], gene_dtype, value_dtype)
-                for part in _slices(cells, 2048)
+        splits = {
+            split: writer.write_dataset(
+                itertools.chain.from_iterable(labels.records(counts[part], part) for part in _slices(cells, 2048)),
+                split,
             )
-            splits[split] = writer.write_dataset(records, split)
-        schema = RecordSchema(
-            n_genes=adata.n_vars,
-            genes_sha256=genes_digest(adata.var_names),
-            batches=batches,
-            gene_dtype=gene_dtype,
-            value_dtype=value_dtype,
-            splits=splits,
-            cells_sha256=cells_digest(adata.obs_names, adata.obs[SPLIT], library_size),
-        )
-        write_json(temporary / SCHEMA_FILE, schema.to_json())
+            for split, cells in record_orders(adata.obs, seed).items()
+        }
+        return write_schema(temporary, adata, labels, splits)
+
+
+def record_orders(obs: pd.DataFrame, seed: int) -> dict[str, np.ndarray]:
+    """Return the cells of every split, in the order their records have."""
+    rng = np.random.default_rng(seed)
+    return {split: rng.permutation(np.flatnonzero(obs[SPLIT] == label)) for split, label in _SPLITS.items()}
+
+
+def write_schema(
+    folder: Path, annotation: AnnData, labels: CellLabels, splits: Mapping[str, Sequence[Shard]]
+) -> RecordSchema:
+    """Write and return the schema of a folder of records."""
+    schema = RecordSchema(
+        n_genes=annotation.n_vars,
+        genes_sha256=genes_digest(annotation.var_names),
+        batches=list(annotation.obs[BATCH].cat.categories),
+        gene_dtype=labels.gene_dtype,
+        value_dtype=labels.value_dtype,
+        splits={split: list(shards) for split, shards in splits.items()},
+        cells_sha256=cells_digest(annotation.obs_names, annotation.obs[SPLIT], labels.library_size),
+    )
+    write_json(folder / SCHEMA_FILE, schema.to_json())
     return schema
 
 

@@ -54,6 +54,28 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(outdated, ignore_errors=True)
 
 
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Give an empty hidden folder beside ``path``, which is removed with all it holds when the block ends.
+
+    What killed runs left of theirs is removed first. Parent folders made for it go too when they stay empty.
+    """
+    made = [parent for parent in path.parents if not parent.exists()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for parent in made:
+            if parent.exists() and not any(parent.iterdir()):
+                parent.rmdir()
+
+
 def _clear_up_folders(path: Path) -> None:
     """Remove what killed runs left of ``path``; a folder that one had moved aside comes back when there is no other."""
     for moved in _of_dead_processes(path.parent, path.name, ".old"):

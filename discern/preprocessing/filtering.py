@@ -7,7 +7,6 @@ import numpy as np
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.preprocessing.row_chunks import row_chunks
 
 
 @dataclass(frozen=True)
@@ -27,29 +26,61 @@ class KeptCellsAndGenes:
     cells_per_gene: np.ndarray
 
 
-def filter_cells_and_genes(counts: sparse.csr_matrix, min_genes: int, min_cells: int) -> KeptCellsAndGenes:
+@dataclass(frozen=True)
+class SeenCounts:
+    """What is counted before cells and genes are chosen.
+
+    Attributes:
+        genes_per_cell: Genes seen in every cell, (n_cells,).
+        cells_per_gene: Cells with enough genes that show every gene, (n_genes,).
+    """
+
+    genes_per_cell: np.ndarray
+    cells_per_gene: np.ndarray
+
+    def merge(self, later: "SeenCounts") -> "SeenCounts":
+        """Return the counts of both; ``later`` are of later cells."""
+        return SeenCounts(
+            np.concatenate([self.genes_per_cell, later.genes_per_cell]), self.cells_per_gene + later.cells_per_gene
+        )
+
+
+def count_seen(chunks: Iterable[sparse.csr_matrix], min_genes: int, n_genes: int) -> SeenCounts:
+    """Count the genes of every cell, and in how many cells with at least ``min_genes`` genes each gene is seen.
+
+    Args:
+        chunks: Raw counts of consecutive cells, (any, n_genes) each.
+        min_genes: Fewest genes of a cell.
+        n_genes: Number of genes.
+    """
+    total = SeenCounts(np.zeros(0, dtype=np.int64), np.zeros(n_genes, dtype=np.int64))
+    for chunk in chunks:
+        genes_per_cell = _positive_per_row(chunk)
+        total = total.merge(SeenCounts(genes_per_cell, _positive_per_gene(chunk, genes_per_cell >= min_genes)))
+    return total
+
+
+def choose_cells_and_genes(seen: SeenCounts, min_genes: int, min_cells: int) -> KeptCellsAndGenes:
     """Keep cells with at least ``min_genes`` genes, then genes in at least ``min_cells`` of these cells.
 
     Args:
-        counts: Raw counts, (n_cells, n_genes).
+        seen: From :func:`count_seen` with the same ``min_genes``.
         min_genes: Fewest genes of a cell.
         min_cells: Fewest cells of a gene.
 
     Raises:
         DataError: No cell or no gene is left.
     """
-    genes_per_cell = count_genes_per_cell(row_chunks(counts))
-    cells = genes_per_cell >= min_genes
+    cells = seen.genes_per_cell >= min_genes
     if not cells.any():
-        raise DataError(_no_cell_left(genes_per_cell, min_genes))
-    cells_per_gene = count_cells_per_gene(row_chunks(counts), cells, counts.shape[1])
-    genes = cells_per_gene >= min_cells
+        raise DataError(_no_cell_left(seen.genes_per_cell, min_genes))
+    genes = seen.cells_per_gene >= min_cells
     if not genes.any():
         raise DataError(
             f"No gene is seen in {min_cells} cells or more: the most frequent of {len(genes)} genes is seen in "
-            f"{cells_per_gene.max(initial=0)} of {cells.sum()} cells. Lower filtering.min_cells."
+            f"{seen.cells_per_gene.max(initial=0)} of {cells.sum()} cells. Lower filtering.min_cells."
         )
-    return KeptCellsAndGenes(cells, genes, genes_per_cell, cells_per_gene)
+    return KeptCellsAndGenes(cells, genes, seen.genes_per_cell, seen.cells_per_gene)
 
 
 def require_every_batch(kept: np.ndarray, batch: np.ndarray, batches: Sequence[str], condition: str) -> None:
@@ -107,11 +138,14 @@ def count_cells_per_gene(chunks: Iterable[sparse.csr_matrix], kept_cells: np.nda
     total = np.zeros(n_genes, dtype=np.int64)
     start = 0
     for chunk in chunks:
-        kept = kept_cells[start : start + chunk.shape[0]]
-        counted = np.repeat(kept, np.diff(chunk.indptr)) & (chunk.data > 0)
-        total += np.bincount(chunk.indices[counted], minlength=n_genes)
+        total += _positive_per_gene(chunk, kept_cells[start : start + chunk.shape[0]])
         start += chunk.shape[0]
     return total
+
+
+def _positive_per_gene(chunk: sparse.csr_matrix, cells: np.ndarray) -> np.ndarray:
+    counted = np.repeat(cells, np.diff(chunk.indptr)) & (chunk.data > 0)
+    return np.bincount(chunk.indices[counted], minlength=chunk.shape[1])
 
 
 def _positive_per_row(chunk: sparse.csr_matrix) -> np.ndarray:

@@ -49,11 +49,37 @@ def gene_moments(chunks: Iterable[sparse.csr_matrix], n_genes: int) -> GeneMomen
     return total
 
 
-def mean_and_variance(chunks: Iterable[sparse.csr_matrix], n_genes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and sample variance of every gene as dispersions use them, float64 (n_genes,) each.
+@dataclass(frozen=True)
+class ValueSums:
+    """Sum of every gene's values and of their squares.
 
     Squares are taken in the values' own float32 and then summed in float64, as the published program does: which of
-    two genes of nearly equal dispersion is chosen hangs on this rounding. :func:`gene_moments` is more precise.
+    two genes of nearly equal dispersion is chosen hangs on this rounding. :class:`GeneMoments` is more precise.
+
+    Attributes:
+        n_cells: Number of cells seen.
+        total: float64 (n_genes,).
+        squares: float64 (n_genes,).
+    """
+
+    n_cells: int
+    total: np.ndarray
+    squares: np.ndarray
+
+    def merge(self, other: "ValueSums") -> "ValueSums":
+        """Return the sums over both sets of cells."""
+        return ValueSums(self.n_cells + other.n_cells, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean_and_variance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and sample variance of every gene as dispersions use them, float64 (n_genes,) each."""
+        mean = self.total / max(self.n_cells, 1)
+        variance = self.squares / max(self.n_cells, 1) - mean**2
+        return mean, variance * (self.n_cells / max(self.n_cells - 1, 1))
+
+
+def value_sums(chunks: Iterable[sparse.csr_matrix], n_genes: int) -> ValueSums:
+    """Return the sums over all cells of all chunks.
 
     Args:
         chunks: Expression of consecutive cells, float32 (any, n_genes) each.
@@ -64,8 +90,7 @@ def mean_and_variance(chunks: Iterable[sparse.csr_matrix], n_genes: int) -> tupl
         n_cells += chunk.shape[0]
         total += np.bincount(chunk.indices, weights=chunk.data, minlength=n_genes)
         squares += np.bincount(chunk.indices, weights=np.square(chunk.data), minlength=n_genes)
-    mean = total / max(n_cells, 1)
-    return mean, (squares / max(n_cells, 1) - mean**2) * (n_cells / max(n_cells - 1, 1))
+    return ValueSums(n_cells, total, squares)
 
 
 def _moments(chunk: sparse.csr_matrix) -> GeneMoments:

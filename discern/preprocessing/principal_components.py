@@ -4,30 +4,25 @@ from collections.abc import Iterable
 
 import numpy as np
 from scipy import linalg, sparse
+from threadpoolctl import threadpool_limits
 
 from discern.errors import DataError
 
 
-def principal_components(
-    chunks: Iterable[sparse.csr_matrix], genes: np.ndarray, mean: np.ndarray, std: np.ndarray, n_components: int
-) -> np.ndarray:
+def loadings(gram: np.ndarray, genes: np.ndarray, n_components: int) -> np.ndarray:
     """Return the loadings of the leading components, float64 (n_genes, n_components), zero outside ``genes``.
 
-    The components are the eigenvectors of the Gram matrix of (x − mean) / std, which is exact; the largest absolute
-    loading of each is positive.
+    The components are the eigenvectors of the Gram matrix, which is exact; the largest absolute loading of each is
+    positive.
 
     Args:
-        chunks: Log expression of consecutive cells, (any, n_genes) each.
+        gram: Of the genes used, from :func:`gram_matrix`, (n_used, n_used).
         genes: Mask of the genes used, (n_genes,).
-        mean: Mean of every gene over all cells, (n_genes,).
-        std: Standard deviation of every gene, > 0, (n_genes,).
         n_components: Number of components, at most the number of genes used.
     """
-    used = np.flatnonzero(genes)
-    eigenvectors = leading_eigenvectors(gram_matrix(chunks, used, mean[used], std[used]), n_components)
-    loadings = np.zeros((len(genes), n_components))
-    loadings[used] = eigenvectors
-    return loadings
+    result = np.zeros((len(genes), n_components))
+    result[genes] = leading_eigenvectors(gram, n_components)
+    return result
 
 
 def gram_matrix(
@@ -42,11 +37,12 @@ def gram_matrix(
         std: Their standard deviations, > 0, (n_used,).
     """
     total = np.zeros((len(genes), len(genes)))
-    for chunk in chunks:
-        scaled = chunk[:, genes].toarray().astype(np.float64)
-        scaled -= mean
-        scaled /= std
-        total += scaled.T @ scaled
+    with threadpool_limits(1, "blas"):  # the bits of a product depend on the number of threads
+        for chunk in chunks:
+            scaled = chunk[:, genes].toarray().astype(np.float64)
+            scaled -= mean
+            scaled /= std
+            total += scaled.T @ scaled
     return total
 
 

@@ -1,17 +1,20 @@
 """From what a user gives, AnnData objects or paths, to one data set of raw counts."""
 
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from os import PathLike
 from pathlib import Path
 
 from anndata import AnnData
 
 from discern.errors import DataError, ParametersError
-from discern.io.input_checks import check_counts
-from discern.io.merging import merge_data_sets
+from discern.io.cell_store import CellStore, store_inputs
+from discern.io.input_checks import Findings, check_counts, judge
+from discern.io.merging import join_annotation, merge_data_sets
 from discern.io.naming import input_names
-from discern.io.reading import read_raw_input
+from discern.io.reading import open_raw_input, read_raw_input
 from discern.keys import BATCH
+from discern.preprocessing.cells import OnDisk
 
 PathName = str | PathLike[str]
 InputFiles = Iterable[PathName] | Mapping[PathName, str | None]
@@ -42,13 +45,45 @@ def merge_files(input_files: InputFiles, allow_non_counts: bool = False) -> AnnD
     Raises:
         DataError: A file cannot be read or does not hold counts, or the files share no genes.
     """
+    paths, columns = _named(input_files)
+    raw = {name: read_raw_input(path) for name, path in paths.items()}
+    return _merge(raw, columns, allow_non_counts)
+
+
+def merge_files_on_disk(
+    input_files: InputFiles, place: OnDisk, allow_non_counts: bool = False
+) -> tuple[AnnData, CellStore]:
+    """Check and merge files without ever holding more than a few cells' counts.
+
+    Args:
+        input_files: Paths, or paths with the obs column that names the batch.
+        place: Where the merged counts are written.
+        allow_non_counts: Fractional values are a warning instead of an error.
+
+    Returns:
+        The annotation of all cells, without X, and their counts.
+
+    Raises:
+        DataError: A file cannot be read or does not hold counts, or the files share no genes.
+    """
+    paths, batch_columns = _named(input_files)
+    inputs = {name: open_raw_input(path) for name, path in paths.items()}
+    joined = join_annotation(inputs, batch_columns)
+    store, findings = store_inputs(list(inputs.values()), joined.columns, place.folder / "merged", place.workers)
+    for (name, raw), found in zip(inputs.items(), findings, strict=True):
+        judge(reduce(Findings.merge, found), name, raw.obs.index, raw.var.index, allow_non_counts)
+    _forget_unused_batches(joined.adata)
+    return joined.adata, store
+
+
+def _named(input_files: InputFiles) -> tuple[dict[str, Path], dict[str, str | None]]:
+    """Return path and batch column of every input by its name."""
     columns = dict(input_files) if isinstance(input_files, Mapping) else dict.fromkeys(_listed(input_files))
     if not columns:
         raise ParametersError("There is no raw data to read. Name files in input_ds.raw_input, or give `inputs`.")
     paths = [Path(path) for path in columns]
     names = input_names(paths)
-    raw = {name: read_raw_input(path) for name, path in zip(names, paths, strict=True)}
-    return _merge(raw, dict(zip(names, columns.values(), strict=True)), allow_non_counts)
+    return dict(zip(names, paths, strict=True)), dict(zip(names, columns.values(), strict=True))
 
 
 def _merge(raw: dict[str, AnnData], batch_columns: dict[str, str | None] | None, allow_non_counts: bool) -> AnnData:
@@ -57,8 +92,12 @@ def _merge(raw: dict[str, AnnData], batch_columns: dict[str, str | None] | None,
     merged, _ = merge_data_sets(raw, batch_columns)
     if merged.n_obs == 0:
         raise DataError(f"The inputs {', '.join(raw)} hold no cell.")
-    merged.obs[BATCH] = merged.obs[BATCH].cat.remove_unused_categories()
+    _forget_unused_batches(merged)
     return merged
+
+
+def _forget_unused_batches(merged: AnnData) -> None:
+    merged.obs[BATCH] = merged.obs[BATCH].cat.remove_unused_categories()
 
 
 def _listed(input_files: Iterable[PathName]) -> list[PathName]:

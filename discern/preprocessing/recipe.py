@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial, reduce
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -10,14 +11,12 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from discern import keys
 from discern.errors import DataError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
-from discern.io.tfrecord_writer import write_records
-from discern.io.writing import write_h5ad
+from discern.preprocessing.cells import CellsInMemory, CellsOnDisk, OnDisk, RecipeCells, Space
 from discern.preprocessing.celltypes import batch_and_celltype, find_celltypes
 from discern.preprocessing.config import (
     InputConfig,
@@ -28,14 +27,19 @@ from discern.preprocessing.config import (
     validate_section,
 )
 from discern.preprocessing.dispersion import cell_ranger_dispersion, highly_variable, most_dispersed, seurat_dispersion
-from discern.preprocessing.filtering import filter_cells_and_genes, heavy_losses, require_every_batch
-from discern.preprocessing.gene_moments import gene_moments, mean_and_variance
-from discern.preprocessing.library_size import library_sizes, normalise_library_size
+from discern.preprocessing.filtering import (
+    SeenCounts,
+    choose_cells_and_genes,
+    count_seen,
+    heavy_losses,
+    require_every_batch,
+)
+from discern.preprocessing.gene_moments import GeneMoments, ValueSums, gene_moments, value_sums
+from discern.preprocessing.library_size import library_sizes
 from discern.preprocessing.mmd_kernel import kernel_width
 from discern.preprocessing.parameters_file import read_parameters
-from discern.preprocessing.principal_components import coordinates, principal_components, require_enough_for
-from discern.preprocessing.raw_inputs import InputFiles, merge_files, merge_objects
-from discern.preprocessing.row_chunks import chosen_rows, expm1, log1p, row_chunks
+from discern.preprocessing.principal_components import coordinates, gram_matrix, loadings, require_enough_for
+from discern.preprocessing.raw_inputs import InputFiles, merge_files, merge_files_on_disk, merge_objects
 from discern.preprocessing.split_summary import split_summary
 from discern.preprocessing.splitting import draw_for_mmd, split_cells
 
@@ -52,7 +56,7 @@ class WAERecipe:
 
     Attributes:
         sc_raw: The data. After all steps X is log1p of normalised expression (CSR float32) and ``layers["counts"]``
-            the raw counts; scaling is recorded, never applied.
+            the raw counts; scaling is recorded, never applied. With counts on disk it is the annotation only.
         params: The section ``input_ds`` as it was given (a copy).
         settings: The same, validated.
         n_jobs: CPUs for the search of neighbours; -1: all.
@@ -66,6 +70,7 @@ class WAERecipe:
         n_jobs: int = -1,
         *,
         allow_non_counts: bool = False,
+        on_disk: OnDisk | None = None,
     ):
         """Read and merge the raw data.
 
@@ -76,6 +81,7 @@ class WAERecipe:
                 Without both ``raw_input`` of the parameters is read.
             n_jobs: CPUs to use; -1: as many as the parameters allow.
             allow_non_counts: Accept fractional values with a warning.
+            on_disk: Where the counts of files are kept, a few cells at a time in memory; None keeps them in memory.
 
         Raises:
             ParametersError: The parameters are invalid or name no data.
@@ -86,15 +92,26 @@ class WAERecipe:
         self.params: dict[str, Any] = copy.deepcopy(dict(params.get("input_ds", params)))
         self.settings = validate_input(self.params)
         self.n_jobs = n_jobs if n_jobs != -1 else self.settings.n_cpus_preprocessing or -1
-        if inputs is not None:
-            merged = merge_objects(inputs, allow_non_counts)
+        files = self.settings.raw_input if input_files is None else input_files
+        self._cells: RecipeCells
+        if on_disk is not None:
+            annotation, store = merge_files_on_disk(files, on_disk, allow_non_counts)
+            self._cells = CellsOnDisk(DISCERNData(annotation, batch_size=BATCH_SIZE), store, on_disk)
         else:
-            merged = merge_files(self.settings.raw_input if input_files is None else input_files, allow_non_counts)
-        self.sc_raw = DISCERNData(merged, batch_size=BATCH_SIZE)
+            merged = merge_files(files, allow_non_counts) if inputs is None else merge_objects(inputs, allow_non_counts)
+            self._cells = CellsInMemory(DISCERNData(merged, batch_size=BATCH_SIZE))
         self._rng: np.random.RandomState | None = None
-        self._is_logged = False
         self._record(batch_key={str(code): name for code, name in enumerate(self._batches)})
         self._report("merging")
+
+    @property
+    def sc_raw(self) -> DISCERNData:
+        """The data."""
+        return self._cells.data
+
+    @sc_raw.setter
+    def sc_raw(self, data: DISCERNData) -> None:
+        self._cells.data = data
 
     @property
     def config(self) -> dict[str, Any]:
@@ -127,7 +144,9 @@ class WAERecipe:
         Raises:
             DataError: Nothing is left, or nothing of one batch.
         """
-        kept = filter_cells_and_genes(self.sc_raw.X, min_genes, min_cells)
+        count = partial(count_seen, min_genes=min_genes, n_genes=self.sc_raw.n_vars)
+        seen = reduce(SeenCounts.merge, self._cells.runs(count, Space.COUNTS, "Counting genes of cells, piece"))
+        kept = choose_cells_and_genes(seen, min_genes, min_cells)
         require_every_batch(kept.cells, self._codes, self._batches, f"has {min_genes} genes or more")
         self.sc_raw.obs[keys.N_GENES] = kept.genes_per_cell
         self.sc_raw.var[keys.N_CELLS] = kept.cells_per_gene
@@ -155,21 +174,17 @@ class WAERecipe:
             scale: The section ``scale`` or the library size itself; without library size X stays counts.
         """
         section = as_scale(scale)
-        self._restore_counts()
-        library_size = library_sizes(row_chunks(self.sc_raw.X))
+        self._cells.restore_counts()
+        library_size = np.concatenate(
+            list(self._cells.runs(library_sizes, Space.COUNTS, "Counting library sizes, piece"))
+        )
         if not library_size.all():
             require_every_batch(library_size > 0, self._codes, self._batches, "has counts in the genes kept")
             log.warning("%d cells have no counts in the genes kept; they are removed", (library_size == 0).sum())
             self._keep(library_size > 0)
             library_size = library_size[library_size > 0]
-        counts = self.sc_raw.X
         self.sc_raw.obs[keys.N_COUNTS] = library_size
-        expression = normalise_library_size(counts, library_size, section.LSN)
-        # indices of its own: what sorts or thins out one of the two matrices in place must not reach the other
-        self.sc_raw.X = sparse.csr_matrix(
-            (expression.data, expression.indices.copy(), expression.indptr.copy()), shape=expression.shape
-        )
-        self.sc_raw.layers[keys.COUNTS] = counts
+        self._cells.normalise(library_size, section.LSN)
         self._record(scale={} if section.LSN is None else {"LSN": section.LSN})
         self._report("library size normalisation")
 
@@ -226,23 +241,26 @@ class WAERecipe:
         """
         n_cells, n_genes = self.sc_raw.shape
         require_enough_for(pcs, n_cells, n_genes)
-        dispersion = cell_ranger_dispersion(*mean_and_variance(self._expression(), n_genes))
+        sums = self._cells.runs(partial(value_sums, n_genes=n_genes), Space.EXPRESSION, "Dispersion of genes, piece")
+        dispersion = cell_ranger_dispersion(*reduce(ValueSums.merge, sums).mean_and_variance)
         genes = most_dispersed(dispersion, N_PCA_GENES)
         require_enough_for(pcs, n_cells, int(genes.sum()))
-        logged = gene_moments(self._log_expression(), n_genes)
+        moments = self._cells.runs(
+            partial(gene_moments, n_genes=n_genes), Space.LOG_EXPRESSION, "Mean and deviation of genes, piece"
+        )
+        logged = reduce(GeneMoments.merge, moments)
+        used = np.flatnonzero(genes)
+        gram = partial(gram_matrix, genes=used, mean=logged.mean[used], std=logged.deviation[used])
+        products = self._cells.runs(gram, Space.LOG_EXPRESSION, "Principal components, piece")
         self.sc_raw.var[keys.MEAN_SCALING] = logged.mean
         self.sc_raw.var[keys.VAR_SCALING] = logged.deviation
         self.sc_raw.var[keys.PCA_GENES] = genes
-        self.sc_raw.varm[keys.PCS] = principal_components(
-            self._log_expression(), genes, logged.mean, logged.deviation, pcs
-        )
+        self.sc_raw.varm[keys.PCS] = loadings(reduce(np.add, products), genes, pcs)
         self._report("principal components")
 
     def log1p(self) -> None:
         """Replace expression by log(1 + expression); a second call does nothing."""
-        if not self._is_logged:
-            self.sc_raw.X = log1p(self.sc_raw.X)
-            self._is_logged = True
+        self._cells.log1p()
 
     def kernel_mmd(self, neighbors_mmd: int = 50, no_cells_mmd: int = 2000) -> None:
         """Record the squared kernel width of the MMD: distances of neighbours in the space of the components.
@@ -259,20 +277,23 @@ class WAERecipe:
         if self._rng is None:
             self._rng = np.random.RandomState(self.settings.split.split_seed)
         cells = self._rng.choice(self.sc_raw.n_obs, min(self.sc_raw.n_obs, no_cells_mmd), replace=False)
-        chunks = chosen_rows(self.sc_raw.X, cells)
         var = self.sc_raw.var
-        points = coordinates(
-            chunks if self._is_logged else map(log1p, chunks),
-            self.sc_raw.varm[keys.PCS],
-            var[keys.MEAN_SCALING].to_numpy(),
-            var[keys.VAR_SCALING].to_numpy(),
+        place = partial(
+            coordinates,
+            loadings=self.sc_raw.varm[keys.PCS],
+            mean=var[keys.MEAN_SCALING].to_numpy(),
+            std=var[keys.VAR_SCALING].to_numpy(),
         )
+        points = self._cells.chosen(place, cells, Space.LOG_EXPRESSION)
         self._record(mmd_kernel={"all": kernel_width(points, neighbors_mmd, self.n_jobs)})
         self._report("MMD kernel")
 
     def highly_variable_genes(self) -> None:
         """Record highly variable genes of the log expression (Seurat's flavour) in ``var``, as published."""
-        genes = seurat_dispersion(*mean_and_variance(self._log_expression(), self.sc_raw.n_vars))
+        sums = self._cells.runs(
+            partial(value_sums, n_genes=self.sc_raw.n_vars), Space.LOG_EXPRESSION, "Highly variable genes, piece"
+        )
+        genes = seurat_dispersion(*reduce(ValueSums.merge, sums).mean_and_variance)
         self.sc_raw.var["means"] = genes.mean.astype(np.float32)
         self.sc_raw.var["dispersions"] = genes.dispersion.astype(np.float32)
         self.sc_raw.var["dispersions_norm"] = genes.normalised.astype(np.float32)
@@ -289,11 +310,11 @@ class WAERecipe:
 
     def dump(self, job_dir: str | PathLike[str]) -> None:
         """Write the data into an experiment folder."""
-        write_h5ad(self.sc_raw, ExperimentFolder(Path(job_dir)).processed_file)
+        self._cells.write_h5ad(ExperimentFolder(Path(job_dir)).processed_file)
 
     def dump_tf_records(self, path: str | PathLike[str]) -> None:
         """Write training and validation cells into a folder of records."""
-        write_records(self.sc_raw, Path(path))
+        self._cells.write_records(Path(path))
 
     @classmethod
     def from_path(cls, job_dir: str | PathLike[str]) -> Self:
@@ -315,22 +336,8 @@ class WAERecipe:
     def _codes(self) -> np.ndarray:
         return self.sc_raw.obs[keys.BATCH].cat.codes.to_numpy(dtype=np.int64)
 
-    def _restore_counts(self) -> None:
-        """Make X raw counts again, so that a second normalisation starts from them."""
-        self.sc_raw.X = self.sc_raw.layers.pop(keys.COUNTS, self.sc_raw.X)
-        self._is_logged = False
-
-    def _expression(self) -> Iterator[sparse.csr_matrix]:
-        chunks = row_chunks(self.sc_raw.X)
-        return map(expm1, chunks) if self._is_logged else chunks
-
-    def _log_expression(self) -> Iterator[sparse.csr_matrix]:
-        chunks = row_chunks(self.sc_raw.X)
-        return chunks if self._is_logged else map(log1p, chunks)
-
-    def _keep(self, cells: np.ndarray, genes: np.ndarray | slice = slice(None)) -> None:
-        kept = self.sc_raw[cells, genes].copy()
-        self.sc_raw = DISCERNData(kept, self.sc_raw.batch_size, self.sc_raw.cachefile)
+    def _keep(self, cells: np.ndarray, genes: np.ndarray | None = None) -> None:
+        self._cells.keep(cells, np.ones(self.sc_raw.n_vars, dtype=bool) if genes is None else genes)
 
     def _record(self, **entries: Any) -> None:
         self.sc_raw.config = {**self.sc_raw.config, **entries}

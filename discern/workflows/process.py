@@ -5,11 +5,14 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from discern.available_cpus import available_cpus
 from discern.errors import ExperimentError, ParametersError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.naming import SUFFIXES, file_suffix, input_names
-from discern.io.whole_files import replacing_folder, write_json
+from discern.io.whole_files import replacing_folder, temporary_folder, write_json
+from discern.preprocessing.cells import OnDisk
 from discern.preprocessing.recipe import WAERecipe
+from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment
 
 _LOGGER = logging.getLogger(__name__)
@@ -60,23 +63,26 @@ def process(
     if not inputs:
         raise ParametersError(f"experiments.{experiment.name}.input_ds.raw_input names no file; nothing to process.")
     search = search_file(experiment)
-    recipe = WAERecipe(
-        experiment.config.input_ds,
-        input_files=inputs,
-        n_jobs=-1 if n_jobs is None else n_jobs,
-        allow_non_counts=allow_non_counts,
-    )
-    recipe()
-    if copy_original:
-        _copy_inputs(list(inputs), folder)
-    _write_parameters(experiment, search)
-    if with_tfrecords:
-        with replacing_folder(folder.tfrecords) as records:
-            recipe.dump_tf_records(records)
-            recipe.dump(folder.path)  # both are whole before either takes its place
-    else:
-        recipe.dump(folder.path)
-        shutil.rmtree(folder.tfrecords, ignore_errors=True)  # they belong to the data that was just replaced
+    n_cpus = n_jobs or experiment.config.input_ds.n_cpus_preprocessing or available_cpus()
+    with temporary_folder(folder.path / "counts") as scratch, worker_processes(n_cpus) as workers:
+        recipe = WAERecipe(
+            experiment.config.input_ds,
+            input_files=inputs,
+            n_jobs=n_cpus,
+            allow_non_counts=allow_non_counts,
+            on_disk=OnDisk(scratch, workers),
+        )
+        recipe()
+        if copy_original:
+            _copy_inputs(list(inputs), folder)
+        _write_parameters(experiment, search)
+        if with_tfrecords:
+            with replacing_folder(folder.tfrecords) as records:
+                recipe.dump_tf_records(records)
+                recipe.dump(folder.path)  # both are whole before either takes its place
+        else:
+            recipe.dump(folder.path)
+            shutil.rmtree(folder.tfrecords, ignore_errors=True)  # they belong to the data that was just replaced
     data = recipe.sc_raw
     counts = data.obs["batch"].value_counts()
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}

@@ -1,29 +1,35 @@
 """``validate``: would this experiment run, what would it keep, what would it cost?"""
 
 import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from anndata import AnnData
 from scipy import sparse
 
+from discern.available_cpus import available_cpus
 from discern.config.experiment import ExperimentConfig
 from discern.errors import DataError, DiscernError, ParametersError
-from discern.io.input_checks import check_counts
-from discern.io.merging import merge_data_sets
+from discern.io.input_checks import check_rows
+from discern.io.merging import JoinedAnnotation, join_annotation
 from discern.io.naming import input_names
-from discern.io.reading import read_raw_input
+from discern.io.raw_input import RawInput
+from discern.io.reading import naming_the_file, open_raw_input
+from discern.io.row_readers import MAX_CELLS
 from discern.keys import BATCH
-from discern.preprocessing.filtering import filter_cells_and_genes
+from discern.preprocessing.filtering import choose_cells_and_genes, count_seen
 from discern.preprocessing.principal_components import require_enough_for
 from discern.preprocessing.recipe import N_COMPONENTS
+from discern.preprocessing.row_chunks import row_chunks
 from discern.preprocessing.splitting import split_cells
 from discern.progress import duration
 from discern.workflows.experiment import Experiment
 from discern.workflows.process import search_file
 
-_IMPORTED_BYTES = 250e6  # what the interpreter and its libraries take before any data
-_BYTES_PER_ENTRY = 32  # counts, expression and the copies of one step, measured
+_BYTES_OF_A_WORKER = 450e6  # of process, whatever the number of cells: libraries and one piece of the data; measured
+_BYTES_PER_CELL = 400  # annotation, which stays in memory
+_BYTES_PER_VALUE_ON_DISK = 8
 _SIZE_OF_A_PROJECTION = 2.3  # of one dense float32 matrix: two compressed layers, X and the input; measured
 _FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward
 _SHARE_OF_PRODUCT_RATE = 0.25  # what a training step reaches of the rate of one large matrix product, measured
@@ -70,31 +76,36 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
     except DiscernError as error:
         report.fault(error)
         return report
-    read: dict[str, AnnData] = {}
+    opened: dict[str, RawInput] = {}
     columns: dict[str, str | None] = {}
     for name, (path, column) in zip(names, inputs.items(), strict=True):
         try:
-            adata = read_raw_input(path)
-            report.lines.append(f"{path}: {adata.n_obs} cells, {adata.n_vars} genes, named '{name}'")
-            check_counts(adata, name, allow_non_counts)
-            read[name], columns[name] = adata, column
+            raw = open_raw_input(path)
+            n_cells, n_genes = raw.rows.shape
+            report.lines.append(f"{path}: {n_cells} cells, {n_genes} genes, named '{name}'")
+            with naming_the_file(path):
+                check_rows(raw.rows, name, raw.obs.index, raw.var.index, allow_non_counts)
+            opened[name], columns[name] = raw, column
         except DiscernError as error:
             report.fault(error)
-    if len(read) < len(inputs):
+    if len(opened) < len(inputs):
         return report
     try:
-        merged, _ = merge_data_sets(read, columns)
-        _check_kept(experiment.config, merged, report)
+        _check_kept(experiment.config, list(opened.values()), join_annotation(opened, columns), report)
     except DiscernError as error:
         report.fault(error)
     return report
 
 
-def _check_kept(config: ExperimentConfig, merged: AnnData, report: ValidationReport) -> None:
-    counts = sparse.csr_matrix(merged.X)
+def _check_kept(
+    config: ExperimentConfig, inputs: Sequence[RawInput], joined: JoinedAnnotation, report: ValidationReport
+) -> None:
+    merged = joined.adata
     report.lines.append(f"genes in common: {merged.n_vars}")
     limits = config.input_ds.filtering
-    kept = filter_cells_and_genes(counts, limits.min_genes, limits.min_cells)
+    values = Counter[str]()
+    seen = count_seen(_chunks(inputs, joined.columns, values), limits.min_genes, merged.n_vars)
+    kept = choose_cells_and_genes(seen, limits.min_genes, limits.min_cells)
     n_cells, n_genes = int(kept.cells.sum()), int(kept.genes.sum())
     report.lines.append(
         f"left after filtering (min_genes {limits.min_genes}, min_cells {limits.min_cells}): "
@@ -117,22 +128,40 @@ def _check_kept(config: ExperimentConfig, merged: AnnData, report: ValidationRep
         report.fault(error)
     split = config.input_ds.split
     split_cells(np.random.RandomState(split.split_seed), codes[kept.cells], batches, split)
-    report.lines += _costs(config, counts, n_cells, n_genes)
+    report.lines += _costs(config, values.total(), n_cells, n_genes)
 
 
-def _costs(config: ExperimentConfig, counts: sparse.csr_matrix, n_cells: int, n_genes: int) -> list[str]:
+def _chunks(
+    inputs: Sequence[RawInput], columns: Sequence[np.ndarray], values: Counter[str]
+) -> Iterator[sparse.csr_matrix]:
+    """Yield the common genes of all cells, (any, n_genes), and count the values."""
+    for raw, chosen in zip(inputs, columns, strict=True):
+        for start, stop in raw.rows.blocks():
+            counts = raw.rows.rows(start, stop)[:, chosen]
+            values["stored"] += counts.nnz
+            yield from row_chunks(counts)
+
+
+def _costs(config: ExperimentConfig, n_values: int, n_cells: int, n_genes: int) -> list[str]:
     weights = config.model.n_weights(n_genes)
     per_minibatch = _KERNEL_SECONDS_PER_MINIBATCH * n_cells / config.training.batch_size
     epoch = n_cells * weights * _FLOPS_PER_WEIGHT / (_SHARE_OF_PRODUCT_RATE * _matrix_product_rate()) + per_minibatch
     dense = n_cells * n_genes * 4
     epochs = config.training.max_steps
     return [
-        f"memory: process about {_bytes(_IMPORTED_BYTES + counts.nnz * _BYTES_PER_ENTRY)}, "
+        f"memory: process about {_bytes(_memory_of_process(config, n_cells))}, "
         f"train about {_bytes(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20)}",
-        f"disk: about {_bytes(counts.nnz * 8)} processed, {_bytes(weights * 16)} model, "
+        f"disk: about {_bytes(n_values * _BYTES_PER_VALUE_ON_DISK)} processed, {_bytes(weights * 16)} model, "
         f"{_bytes(_SIZE_OF_A_PROJECTION * dense)} per projection",
         f"time: about {duration(max(epoch, 1))} per epoch on this CPU, {duration(epoch * epochs)} for {epochs} epochs",
     ]
+
+
+def _memory_of_process(config: ExperimentConfig, n_cells: int) -> float:
+    n_cpus = config.input_ds.n_cpus_preprocessing or available_cpus()
+    return (
+        _BYTES_OF_A_WORKER * (1 + (n_cpus if n_cpus > 1 and n_cells > 4 * MAX_CELLS else 0)) + n_cells * _BYTES_PER_CELL
+    )
 
 
 def _bytes(number: float) -> str:

@@ -5,9 +5,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from scipy.sparse import vstack
 
+from discern.io import row_readers
 from discern.preprocessing import WAERecipe
+from discern.preprocessing.cells import OnDisk, Space
 from discern.scaling import gene_scaling
+from discern.workers import ThisProcess
 
 TOLERANCE = 5e-6
 PARAMETERS = {
@@ -35,18 +39,26 @@ def files(golden_dir):
     return [golden_dir / f"input_b{i}.h5ad" for i in range(3)]
 
 
-@pytest.fixture(scope="module")
-def steps(files):
+def matrix(recipe, space):
+    """All cells of a recipe, dense, whether they are in memory or on disk."""
+    return np.concatenate([run.toarray() for run in recipe._cells.runs(lambda chunks: vstack(list(chunks)), space, "")])
+
+
+@pytest.fixture(scope="module", params=["in memory", "on disk"])
+def steps(request, files, tmp_path_factory):
     """The recipe after all steps, and what it held in between."""
-    recipe = WAERecipe(PARAMETERS, input_files=files)
+    place = OnDisk(tmp_path_factory.mktemp("counts"), ThisProcess()) if request.param == "on disk" else None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_readers, "MAX_CELLS", 90)  # several pieces, of a size that divides no batch
+        recipe = WAERecipe(PARAMETERS, input_files=files, on_disk=place)
     seen = SimpleNamespace(recipe=recipe)
-    seen.raw_X = recipe.sc_raw.X.toarray()
+    seen.raw_X = matrix(recipe, Space.COUNTS)
     seen.raw = recipe.sc_raw.obs.copy()
     seen.raw_genes = recipe.sc_raw.var_names.copy()
     recipe.filtering(100, 3)
     recipe.celltypes()
     recipe.scaling({"LSN": 20000})
-    seen.lsn_X = recipe.sc_raw.X.toarray()
+    seen.lsn_X = matrix(recipe, Space.EXPRESSION)
     recipe.split(0, 0.1)
     seen.generator = recipe._rng.get_state()
     recipe.projection_pca(pcs=32)
@@ -82,7 +94,7 @@ def test_library_size_normalisation(steps, golden):
     assert (steps.recipe.sc_raw.obs["n_counts"].to_numpy() == golden["n_counts"]).all()
     kept = np.isin(golden["raw_obs_names"], golden["filt_obs_names"])
     genes = np.isin(golden["raw_var_names"], golden["filt_var_names"])
-    assert (steps.recipe.sc_raw.layers["counts"].toarray() == golden["raw_X"][np.ix_(kept, genes)]).all()
+    assert (matrix(steps.recipe, Space.COUNTS) == golden["raw_X"][np.ix_(kept, genes)]).all()
 
 
 def test_split_and_its_generator(steps, golden):
@@ -97,12 +109,13 @@ def test_split_and_its_generator(steps, golden):
 @pytest.mark.parametrize(("size", "name"), [(588, "mmd_cells_order"), (200, "mmd_cells_200")])
 def test_cells_of_the_kernel(steps, golden, monkeypatch, size, name):
     drawn = []
+    chosen = steps.recipe._cells.chosen
 
-    def remember(matrix, cells):
+    def remember(function, cells, space):
         drawn.append(cells)
-        return iter([matrix[cells]])
+        return chosen(function, cells, space)
 
-    monkeypatch.setattr("discern.preprocessing.recipe.chosen_rows", remember)
+    monkeypatch.setattr(steps.recipe._cells, "chosen", remember)
     steps.recipe._rng.set_state(steps.generator)
     steps.recipe.kernel_mmd(no_cells_mmd=size)
     assert (drawn[0] == golden[name]).all()
@@ -136,7 +149,7 @@ def test_components_are_the_exact_ones_of_the_published_scaled_expression(steps,
 
 
 def test_logarithm(steps, golden):
-    assert_close(steps.recipe.sc_raw.X.toarray(), golden["log1p_X"], 1e-6)
+    assert_close(matrix(steps.recipe, Space.LOG_EXPRESSION), golden["log1p_X"], 1e-6)
 
 
 def test_kernel(steps, golden):
@@ -156,7 +169,7 @@ def test_recorded_scaling_gives_the_published_scaled_expression(steps, golden):
     data = steps.recipe.sc_raw
     assert data.uns["fixed_scaling"] == {"mean": "genes", "var": "genes"}
     scaling = gene_scaling(data.var, data.uns["fixed_scaling"])
-    assert_close(scaling.scale(data.X.toarray()), golden["scaled_X"])
+    assert_close(scaling.scale(matrix(steps.recipe, Space.LOG_EXPRESSION)), golden["scaled_X"])
     assert_close(scaling.zeros, golden["zeros"])
 
 

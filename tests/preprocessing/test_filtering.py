@@ -4,7 +4,12 @@ import pytest
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.preprocessing.filtering import filter_cells_and_genes, heavy_losses, require_every_batch
+from discern.preprocessing.filtering import choose_cells_and_genes, count_seen, heavy_losses, require_every_batch
+from discern.preprocessing.row_chunks import row_chunks
+
+
+def choose(counts, min_genes, min_cells):
+    return choose_cells_and_genes(count_seen(row_chunks(counts, 7), min_genes, counts.shape[1]), min_genes, min_cells)
 
 
 @pytest.mark.parametrize(("min_genes", "min_cells"), [(0, 0), (20, 3), (24, 30)])
@@ -15,7 +20,7 @@ def test_same_as_scanpy(counts, min_genes, min_cells):
     adata.obs["cell"], adata.var["gene"] = np.arange(90), np.arange(60)
     scanpy.pp.filter_cells(adata, min_genes=min_genes)
     scanpy.pp.filter_genes(adata, min_cells=min_cells)
-    kept = filter_cells_and_genes(counts, min_genes, min_cells)
+    kept = choose(counts, min_genes, min_cells)
     assert list(np.flatnonzero(kept.cells)) == list(adata.obs["cell"])
     assert list(np.flatnonzero(kept.genes)) == list(adata.var["gene"])
     assert list(kept.genes_per_cell[kept.cells]) == list(adata.obs["n_genes"])
@@ -23,14 +28,14 @@ def test_same_as_scanpy(counts, min_genes, min_cells):
 
 
 def test_something_is_removed_in_that_comparison(counts):
-    kept = filter_cells_and_genes(counts, 24, 30)
+    kept = choose(counts, 24, 30)
     assert not kept.cells.all()
     assert not kept.genes.all()
 
 
 def test_stored_zeros_are_no_counts():
     matrix = sparse.csr_matrix((np.array([1.0, 0.0, 2.0], np.float32), np.array([0, 1, 1]), np.array([0, 2, 3])))
-    kept = filter_cells_and_genes(matrix, 1, 1)
+    kept = choose(matrix, 1, 1)
     assert list(kept.genes_per_cell) == [1, 1]
     assert list(kept.cells_per_gene) == [1, 1]
 
@@ -40,12 +45,12 @@ def test_no_cell_left_tells_what_there_is(counts):
     with pytest.raises(
         DataError, match=f"{np.median(genes):g} genes in the median and {genes.max()} at most.*min_genes"
     ):
-        filter_cells_and_genes(counts, 400, 3)
+        choose(counts, 400, 3)
 
 
 def test_no_gene_left_tells_what_there_is(counts):
     with pytest.raises(DataError, match="seen in 90 of 90 cells.*min_cells"):
-        filter_cells_and_genes(counts, 0, 100)
+        choose(counts, 0, 100)
 
 
 def test_a_batch_that_vanishes_is_named():

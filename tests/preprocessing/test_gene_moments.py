@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from discern.preprocessing.gene_moments import gene_moments, mean_and_variance
+from discern.preprocessing.gene_moments import gene_moments, value_sums
 from discern.preprocessing.row_chunks import log1p, row_chunks
 
 
@@ -24,6 +24,6 @@ def test_a_constant_gene_has_the_smallest_deviation():
 @pytest.mark.parametrize("max_cells", [7, 1000])
 def test_mean_and_sample_variance(counts, max_cells):
     dense = counts.toarray().astype(np.float64)
-    mean, variance = mean_and_variance(row_chunks(counts, max_cells), 60)
+    mean, variance = value_sums(row_chunks(counts, max_cells), 60).mean_and_variance
     np.testing.assert_allclose(mean, dense.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(variance, dense.var(axis=0, ddof=1), rtol=1e-10, atol=1e-14)
