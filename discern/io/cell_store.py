@@ -141,11 +141,13 @@ def store_inputs(
     pieces: list[Piece] = []
     findings: list[list[Findings]] = []
     for number, (raw, kept) in enumerate(zip(inputs, columns, strict=True)):
-        rows = raw.rows.turned(folder / f"input-{number}") if isinstance(raw.rows, StoredColumns) else raw.rows
+        with naming_the_file(raw.path):
+            rows = raw.rows.turned(folder / f"input-{number}") if isinstance(raw.rows, StoredColumns) else raw.rows
+            blocks = rows.blocks()
         genes = None if np.array_equal(kept, np.arange(rows.shape[1])) else kept
         tasks = [
             _Block(rows, start, stop, genes, raw.path, folder / f"piece-{number:04d}-{index:05d}.npz")
-            for index, (start, stop) in enumerate(rows.blocks())
+            for index, (start, stop) in enumerate(blocks)
         ]
         readers = ThisProcess() if isinstance(rows, MemoryRows) else workers
         done = list(readers.map(_store_block, tasks))

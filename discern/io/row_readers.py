@@ -123,7 +123,7 @@ class StoredDenseRows:
         chunk = self.chunks[int(self.transposed)] if self.chunks else 1
         n_cells, n_genes = self.shape
         size = max(1, min(MAX_CELLS, _DENSE_VALUES // max(1, n_genes)))
-        return list(slabs(n_cells, max(1, size // chunk) * chunk))
+        return list(slabs(n_cells, size // chunk * chunk or size))
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Read some cells."""
@@ -165,7 +165,8 @@ class StoredColumns:
         Memory does not grow with the number of values.
         """
         folder.mkdir(parents=True)
-        n_blocks = -(-self.shape[0] // MAX_CELLS)
+        cells_per_file = MAX_CELLS
+        n_blocks = -(-self.shape[0] // cells_per_file)
         with h5py.File(self.path, "r") as file:
             group = file[self.group]
             indptr = group["indptr"][:].astype(np.int64)
@@ -174,13 +175,13 @@ class StoredColumns:
                 entries["cell"] = group["indices"][start:stop]
                 entries["gene"] = np.searchsorted(indptr, np.arange(start, stop), side="right") - 1
                 entries["value"] = group["data"][start:stop]
-                block = entries["cell"] // MAX_CELLS
+                block = entries["cell"] // cells_per_file
                 order = np.argsort(block, kind="stable")
                 ends = np.searchsorted(block[order], np.arange(n_blocks), side="right")
                 for number, part in enumerate(np.split(entries[order], ends[:-1])):
                     with _spool(folder, number).open("ab") as stream:
                         part.tofile(stream)
-        return SpooledRows(folder, self.shape)
+        return SpooledRows(folder, self.shape, cells_per_file)
 
 
 _ENTRY = np.dtype([("cell", "<i8"), ("gene", "<i4"), ("value", "<f4")])
@@ -192,14 +193,15 @@ class SpooledRows:
 
     folder: Path
     shape: tuple[int, int]
+    cells_per_file: int
 
     def blocks(self) -> list[tuple[int, int]]:
         """Return the slices of cells that have a file of their own."""
-        return list(slabs(self.shape[0], MAX_CELLS))
+        return list(slabs(self.shape[0], self.cells_per_file))
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Read one of the slices."""
-        entries = np.fromfile(_spool(self.folder, start // MAX_CELLS), dtype=_ENTRY)
+        entries = np.fromfile(_spool(self.folder, start // self.cells_per_file), dtype=_ENTRY)
         places = (entries["cell"] - start, entries["gene"])
         return to_csr(sparse.coo_matrix((entries["value"], places), shape=(stop - start, self.shape[1])))
 
