@@ -1,6 +1,8 @@
 """What every test may use: where the golden numbers and the real data are, and the --runslow switch."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,25 @@ def data_dir() -> Path:
 def golden_dir() -> Path:
     """The folder of numbers the published program produced."""
     return _folder("DISCERN_GOLDEN", SHARED / "golden")
+
+
+_TWO_CPUS = """
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+TWO = ["CPU:0", "CPU:1"]
+"""
+
+
+@pytest.fixture(scope="session")
+def run_on_two_cpus():
+    """A function that runs a program in a fresh process with two logical CPUs, named in TWO; returns what it prints."""
+
+    def run(program: str, *arguments) -> str:
+        command = [sys.executable, "-c", _TWO_CPUS + program, *map(str, arguments)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        assert result.returncode == 0, result.stderr[-4000:]
+        return result.stdout
+
+    return run
