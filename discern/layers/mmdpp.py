@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from discern.compiled_regions import in_one_pass
 from discern.layers.replicas import whole_minibatch
 
 N_DRAWS = 8
@@ -46,7 +47,17 @@ def mmdpp_penalty(
     n_cells = ops.shape(mean)[0]
     if epsilon is None:
         epsilon = keras.random.normal((n_cells * N_DRAWS, latent_dim), dtype="float32", seed=seed)
-    offsets = ops.cast(epsilon, "float32") * ops.repeat(ops.exp(log_std), N_DRAWS, axis=0)
+    epsilon = ops.cast(epsilon, "float32")
+
+    def penalty(mean: Any, log_std: Any) -> Any:
+        return _penalty(mean, prior, log_std, epsilon, total_number_cells)
+
+    return in_one_pass(penalty, mean, log_std)
+
+
+def _penalty(mean: Any, prior: Any, log_std: Any, epsilon: Any, total_number_cells: float) -> Any:
+    n_cells, latent_dim = ops.shape(mean)[0], epsilon.shape[-1]
+    offsets = epsilon * ops.repeat(ops.exp(log_std), N_DRAWS, axis=0)
     draws = ops.repeat(mean, N_DRAWS, axis=0) + offsets
 
     # The offsets alone give the distances within a cell without the rounding that its mean would add.

@@ -7,6 +7,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from discern.compiled_regions import in_one_pass
+
 _EPSILON = 1e-7
 
 
@@ -52,6 +54,9 @@ class MaskedCrossEntropy(keras.losses.Loss):
             y_true: Scaled expression, (n_cells, n_genes).
             y_pred: P(count > 0), same shape.
         """
+        return in_one_pass(lambda probability: self._of_cells(y_true, probability), y_pred)
+
+    def _of_cells(self, y_true: Any, y_pred: Any) -> Any:
         target = self.targets(y_true)
         probability = ops.clip(y_pred, _EPSILON, 1.0 - _EPSILON)
         positive = target * ops.log(probability + _EPSILON)

@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from discern.optimizers.fused_adam import apply_fused_adam, can_fuse
+
 
 @keras.saving.register_keras_serializable(package="discern")
 class RectifiedAdam(keras.optimizers.Optimizer):
@@ -79,10 +81,24 @@ class RectifiedAdam(keras.optimizers.Optimizer):
         # −expm1(t · log β) is 1 − β^t without its cancellation
         correction_1 = -ops.expm1(step * math.log(self.beta_1)) if self.beta_1 > 0 else 1.0
         correction_2 = -ops.expm1(step * math.log(self.beta_2))
-        scale = ops.cast(ops.where(adaptive, rate * rectification, rate) / correction_1, dtype)
+        scale = ops.where(adaptive, rate * rectification, rate) / correction_1
 
-        gradient = ops.cast(gradient, dtype)
-        first, second = self._update_moments(gradient, self._get_variable_index(variable))
+        index = self._get_variable_index(variable)
+        if not self.amsgrad and not self.decoupled_weight_decay and can_fuse(gradient, variable):
+            # √(v / c) + ε is (√v + ε √c) / √c with the correction c of the second moment
+            root = ops.sqrt(correction_2)
+            apply_fused_adam(
+                variable,
+                (self.first_moments[index], self.second_moments[index]),
+                gradient,
+                rate=ops.where(adaptive, scale * root, scale),
+                adaptive=adaptive,
+                betas=(self.beta_1, self.beta_2),
+                epsilon=self.epsilon * root,
+            )
+            return
+        scale, gradient = ops.cast(scale, dtype), ops.cast(gradient, dtype)
+        first, second = self._update_moments(gradient, index)
         deviation = ops.sqrt(second * ops.cast(1.0 / correction_2, dtype)) + self.epsilon
         step_taken = scale * first / ops.where(adaptive, deviation, ops.ones_like(deviation))
         if self.decoupled_weight_decay and self._use_weight_decay(variable):
