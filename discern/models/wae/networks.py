@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from discern.compiled_regions import in_one_pass
+from discern.layers.dense import WideDense
 from discern.layers.dropout import SharedDropout
 from discern.layers.mmdpp import MMDPP
 from discern.layers.output_functions import OutputExpression, apply_output_function
@@ -126,9 +128,9 @@ def create_decoder(
         conditional_regularization,
         seeds,
     )
-    scores = keras.layers.Dense(output_cells_dim, kernel_initializer=_he_normal(seeds), name="decoder_scores")(hidden)
+    scores = WideDense(output_cells_dim, kernel_initializer=_he_normal(seeds), name="decoder_scores")(hidden)
     counts = OutputExpression(output_fn, output_lsn, name=COUNTS)(scores)
-    dropouts = keras.layers.Dense(
+    dropouts = WideDense(
         output_cells_dim, kernel_initializer=_he_normal(seeds), activation="sigmoid", name=DROPOUTS, dtype="float32"
     )(hidden)
     return keras.Model([latent, labels], [counts, dropouts], name="decoder")
@@ -179,7 +181,7 @@ def _hidden_layers(
     conditional_regularization: Regularization,
     seeds: Iterator[int],
 ) -> Any:
-    activation = ACTIVATIONS.get(activation_fn) if isinstance(activation_fn, str) else activation_fn
+    activation = _activation(activation_fn)
     for number, (width, normalisation) in enumerate(zip(widths, normalisations, strict=True)):
         name = f"{side}_{number}"
         dense = keras.layers.Dense(width, use_bias=False, kernel_initializer=_he_normal(seeds), name=f"{name}_dense")
@@ -188,6 +190,13 @@ def _hidden_layers(
         cells = keras.layers.Activation(activation, name=f"{name}_activation")(cells)
         cells = SharedDropout(dropout_rate, seed=next(seeds), name=f"{name}_dropout")(cells)
     return cells
+
+
+def _activation(activation_fn: Activation) -> Callable[[Any], Any]:
+    activation = ACTIVATIONS.get(activation_fn) if isinstance(activation_fn, str) else activation_fn
+    if activation is keras.activations.mish:  # the default, and nine operations when taken one by one
+        return lambda hidden: in_one_pass(keras.activations.mish, hidden)
+    return activation
 
 
 def _regularizer(regularization: Regularization) -> keras.Regularizer | None:
