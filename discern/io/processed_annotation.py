@@ -1,5 +1,6 @@
 """What training needs of the processed file without its cells' expression."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from discern.io.cells_digest import cells_digest
 from discern.io.processed_config import plain
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
+
+_NAMES_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -64,4 +67,14 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
 def _cells_digest(obs: h5py.Group) -> str:
     if SPLIT not in obs or N_COUNTS not in obs:
         return ""
-    return cells_digest(*(read_elem(obs[name]) for name in (obs.attrs["_index"], SPLIT, N_COUNTS)))
+    return cells_digest(_names(obs[obs.attrs["_index"]]), read_elem(obs[SPLIT]), read_elem(obs[N_COUNTS]))
+
+
+def _names(index: h5py.Dataset | h5py.Group) -> Iterator[str]:
+    """Yield the names of the cells; text is read in slices."""
+    if not isinstance(index, h5py.Dataset) or h5py.check_string_dtype(index.dtype) is None:
+        yield from read_elem(index)
+        return
+    text = index.asstr()
+    for start in range(0, len(index), _NAMES_AT_ONCE):
+        yield from text[start : start + _NAMES_AT_ONCE]
