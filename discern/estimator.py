@@ -19,7 +19,8 @@ from discern.io.transform import InputTransform
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
-from discern.projection.project import check_genes, project_cells, reconstruct_cells
+from discern.projection.project import check_genes, project_cells
+from discern.projection.reconstruct import reconstruct_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import Checkpoint, is_checkpoint, save_checkpoint
 from discern.training.devices import wants_xla

@@ -20,6 +20,31 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
     "--filename", type=click.Path(path_type=Path), help="Another preprocessed h5ad in place of the experiment's own."
 )
 @click.option("--store-sigmas", is_flag=True, help="Keep the latent log standard deviations.")
+@click.option(
+    "--layers",
+    default="estimated_counts,estimated_dropouts",
+    show_default=True,
+    help="Which layers to write, separated by commas, or 'none'.",
+)
+@click.option(
+    "--genes",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write X and layers of these genes only, one name per line. raw still holds all genes; see --no-raw.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Type of the layers. X stays float32: scipy has no sparse float16.",
+)
+@click.option(
+    "--latent-only",
+    is_flag=True,
+    help="Write latent codes only, to latent.h5ad, and decode nothing. They are the same for every target: give none.",
+)
+@click.option("--no-raw", is_flag=True, help="Leave out raw, the input as it was.")
 @global_options
 @click.pass_obj
 def project(
@@ -29,10 +54,23 @@ def project(
     all_batches: bool,
     filename: Path | None,
     store_sigmas: bool,
+    layers: str,
+    genes: Path | None,
+    dtype: str,
+    latent_only: bool,
+    no_raw: bool,
 ) -> None:
     """Decode the cells of every trained experiment in PARAMS as if sequenced in other batches."""
+    from discern.projection.content import ProjectedContent, parse_layers, read_gene_list
     from discern.projection.targets import Target
 
+    content = ProjectedContent(
+        layers=parse_layers(layers),
+        genes=None if genes is None else read_gene_list(genes),
+        dtype=dtype,
+        raw=not no_raw,
+        latent_only=latent_only,
+    )
     outcomes = run_mode(
         session,
         open_experiments(session, params),
@@ -41,5 +79,6 @@ def project(
         all_batches=all_batches,
         filename=filename,
         store_sigmas=store_sigmas,
+        content=content,
     )
     exit_with(outcomes)

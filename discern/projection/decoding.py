@@ -1,17 +1,16 @@
 """Encode once, decode into any number of targets, a slice of cells at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
-from discern.io.batch_labels import batch_codes
 from discern.io.data import DISCERNData
-from discern.io.record_format import require_counts, require_library_size
+from discern.io.processed_cells import ProcessedCells
 from discern.io.zero_drawing import draw_zeros
-from discern.keys import COUNTS
 from discern.models.contract import Decoded, Latent, ModelFamily, Reconstructs, require
+from discern.projection.batch_labels import BatchLabels
 
 
 @dataclass(frozen=True)
@@ -31,51 +30,53 @@ class DecodedSlice:
     expression: sparse.csr_matrix
 
 
-def own_labels(data: DISCERNData, batches: Sequence[str]) -> np.ndarray:
-    """Return one-hot batch labels in the order of the model's batches, matched by name; (n_cells, n_batches)."""
-    return np.eye(len(batches), dtype=np.float32)[batch_codes(data.obs, batches)]
-
-
 def encoded_slices(
-    family: ModelFamily, data: DISCERNData, source_batch: np.ndarray, batch_size: int
+    family: ModelFamily, data: DISCERNData | ProcessedCells, source_batch: BatchLabels
 ) -> Iterator[tuple[slice, Latent]]:
-    """Yield the latent codes of neighbouring cells.
+    """Yield the latent codes of neighbouring cells, a minibatch of the data at a time.
 
     Args:
         family: A family that can encode.
         data: Processed data; its cells are transformed as the family wants.
-        source_batch: Batch labels of the encoder, (n_cells, n_batches).
-        batch_size: Cells per slice.
+        source_batch: Batch labels of the encoder.
     """
-    counts = require_counts(data.layers.get(COUNTS), "The data")
-    library_size = require_library_size(data.obs)
+    processed = ProcessedCells.of(data)
+    counts, library_size = processed.counts, processed.library_size
     transform = family.transform()
     encoder = require(family, Reconstructs, "encode cells")
-    for start in range(0, data.n_obs, batch_size):
-        cells = slice(start, min(start + batch_size, data.n_obs))
+    for start in range(0, processed.n_obs, processed.batch_size):
+        cells = slice(start, min(start + processed.batch_size, processed.n_obs))
         expression = transform.dense(counts[cells], library_size[cells])
         yield cells, encoder.encode(expression, source_batch[cells])
 
 
 def decoded_slices(
     family: ModelFamily,
-    latents: Iterator[tuple[slice, Latent]],
-    target_batch: np.ndarray,
+    latents: Iterable[tuple[slice, Latent]],
+    target_batch: BatchLabels,
     rng: np.random.Generator,
+    genes: np.ndarray | None = None,
 ) -> Iterator[DecodedSlice]:
     """Decode slices of cells into their targets and draw zeros.
 
     Args:
         family: A family that can decode.
         latents: From :func:`encoded_slices`.
-        target_batch: Batch labels of the decoder, (n_cells, n_batches).
+        target_batch: Batch labels of the decoder.
         rng: Source of the draws; the result does not depend on the size of the slices.
+        genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
     """
     decoder = require(family, Reconstructs, "decode cells")
     for cells, latent in latents:
-        # one row may stand for all cells there; the network reads an array of its own
-        decoded = decoder.decode(latent.mean, np.ascontiguousarray(target_batch[cells]))
+        decoded = decoder.decode(latent.mean, target_batch[cells])
         expression = decoded.expression
         if decoded.probability is not None:
             expression = draw_zeros(expression, decoded.probability, rng)
+        if genes is not None:
+            expression, decoded = expression[:, genes], _only(decoded, genes)
         yield DecodedSlice(cells, latent, decoded, sparse.csr_matrix(expression))
+
+
+def _only(decoded: Decoded, genes: np.ndarray) -> Decoded:
+    probability = None if decoded.probability is None else decoded.probability[:, genes]
+    return Decoded(decoded.expression[:, genes], probability)

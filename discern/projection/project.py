@@ -1,4 +1,4 @@
-"""Projection of processed cells: into memory, or into files slice by slice."""
+"""Projection of processed cells into files, slice by slice."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -6,116 +6,109 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from anndata import AnnData
-from scipy import sparse
+import pandas as pd
 
 from discern import __version__
 from discern.errors import DataError, ShapeError
 from discern.io.data import DISCERNData
+from discern.io.growing_arrays import ChunkWriter
+from discern.io.processed_cells import ProcessedCells
 from discern.io.projection_writer import ProjectionWriter
+from discern.io.raw_counts import PROTEIN_EXPRESSION
 from discern.io.record_format import genes_digest
-from discern.io.writing import csr_when_smaller
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, RUN_SUMMARY
-from discern.models.contract import ModelFamily
+from discern.models.contract import Latent, ModelFamily
 from discern.progress import progress
-from discern.projection.decoding import DecodedSlice, decoded_slices, encoded_slices, own_labels
+from discern.projection.batch_labels import own_labels
+from discern.projection.content import ProjectedContent, gene_positions
+from discern.projection.decoding import DecodedSlice, decoded_slices, encoded_slices
 from discern.projection.targets import Target, target_labels
 
-
-def reconstruct_cells(
-    family: ModelFamily,
-    data: DISCERNData,
-    target: Target,
-    *,
-    seed: int = 0,
-    store_sigmas: bool = False,
-    batch_size: int | None = None,
-) -> AnnData:
-    """Return all cells decoded into a target.
-
-    Args:
-        family: A trained family that can encode and decode.
-        data: Processed cells; their batches are matched with the model's by name.
-        target: Into which batch they are decoded.
-        seed: Drives the zeros that are drawn.
-        store_sigmas: Keep the latent log standard deviations in obsm.
-        batch_size: Cells per slice; that of ``data`` when None.
-
-    Returns:
-        X: expression with zeros drawn (CSR when smaller); raw: the input; layers and obsm as in the written files.
-    """
-    check_genes(family, data)
-    own = own_labels(data, family.data.batches)
-    slices = decoded_slices(
-        family,
-        encoded_slices(family, data, own, batch_size or data.batch_size),
-        target_labels(data.obs, own, target),
-        np.random.default_rng(seed),
-    )
-    pieces = [(piece.expression, _layers(piece), _embeddings(piece, store_sigmas)) for piece in slices]
-    expression = sparse.vstack([piece[0] for piece in pieces], format="csr")
-    dense_bytes = expression.shape[0] * expression.shape[1] * expression.dtype.itemsize
-    adata = AnnData(
-        expression if expression.data.nbytes * 2 < dense_bytes else csr_when_smaller(expression.toarray()),
-        obs=data.obs.copy(),
-        var=data.var.copy(),
-        uns={RUN_SUMMARY: _summary(family, target, seed)},
-        layers={name: np.concatenate([piece[1][name] for piece in pieces]) for name in pieces[0][1]},
-        obsm={name: np.concatenate([piece[2][name] for piece in pieces]) for name in pieces[0][2]},
-    )
-    adata.raw = AnnData(data.X.copy(), obs=adata.obs[[]], var=data.var)
-    return adata
+LATENT_FILE = "latent.h5ad"
 
 
 def project_cells(
     family: ModelFamily,
-    data: DISCERNData,
+    data: DISCERNData | ProcessedCells,
     targets: Sequence[Target],
     folder: Path,
     *,
     seed: int = 0,
     store_sigmas: bool = False,
-    batch_size: int | None = None,
+    content: ProjectedContent | None = None,
 ) -> list[Path]:
     """Write one file per target; the cells are encoded once and memory does not grow with their number.
 
+    Latent codes do not depend on the target: with ``content.latent_only`` there is one file whatever the targets.
     Nothing is written when one of the targets is impossible.
 
     Args:
         family: A trained family that can encode and decode.
-        data: Processed cells.
+        data: Processed cells; matrices on disk are read a minibatch at a time.
         targets: What is asked for.
         folder: Where the files are written.
-        seed: Drives the zeros that are drawn, the same way for every target.
+        seed: Drives the zeros that are drawn, the same way for every target and whatever the content.
         store_sigmas: Keep the latent log standard deviations in obsm.
-        batch_size: Cells per slice; that of ``data`` when None.
+        content: What is written; everything when None.
     """
     check_genes(family, data)
-    own = own_labels(data, family.data.batches)
-    labels = [target_labels(data.obs, own, target) for target in targets]
+    cells, content = ProcessedCells.of(data), content or ProjectedContent()
+    if content.latent_only:
+        return [_write_latent_codes(family, cells, folder / LATENT_FILE, store_sigmas)]
+    genes = None if content.genes is None else gene_positions(cells.var_names, content.genes)
+    own = own_labels(cells, family.data.batches)
+    labels = [target_labels(cells.obs, own, target) for target in targets]
     paths = [folder / target.file_name for target in targets]
     if len(set(paths)) < len(paths):
         raise DataError(f"Two of the targets would be written to the same file: {', '.join(map(str, paths))}.")
+    raw = cells.expression if content.raw else None
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(
-                ProjectionWriter(path, data.obs, data.var, {RUN_SUMMARY: _summary(family, target, seed)})
-            )
-            for path, target in zip(paths, targets, strict=True)
-        ]
-        for writer in writers:
-            writer.write_raw(sparse.csr_matrix(data.X), data.var)
+        chunks = stack.enter_context(ChunkWriter())
+        var = cells.var if genes is None else cells.var.iloc[genes]
+        summaries = [target_summary(family, target, seed) for target in targets]
+        writers = [_writer(stack, path, cells, var, summaries[i], chunks) for i, path in enumerate(paths)]
+        if raw is not None:
+            for writer in writers:
+                writer.start_raw(cells.var, raw)
         generators = [np.random.default_rng(seed) for _ in targets]
-        report = stack.enter_context(progress("Projecting, cell", data.n_obs))
-        for cells, latent in encoded_slices(family, data, own, batch_size or data.batch_size):
+        report = stack.enter_context(progress("Projecting, cell", cells.n_obs))
+        for neighbours, latent in encoded_slices(family, cells, own):
+            as_they_were = None if raw is None else raw[neighbours]
             for writer, target_batch, rng in zip(writers, labels, generators, strict=True):
-                for piece in decoded_slices(family, iter([(cells, latent)]), target_batch, rng):
-                    writer.append(piece.expression, _layers(piece), _embeddings(piece, store_sigmas))
-            report(cells.stop)
+                for piece in decoded_slices(family, [(neighbours, latent)], target_batch, rng, genes):
+                    embeddings = embeddings_of(piece.latent, store_sigmas)
+                    writer.append(piece.expression, layers_of(piece, content), embeddings, as_they_were)
+            report(neighbours.stop)
     return paths
 
 
-def check_genes(family: ModelFamily, data: DISCERNData) -> None:
+def _write_latent_codes(family: ModelFamily, cells: ProcessedCells, path: Path, store_sigmas: bool) -> Path:
+    own = own_labels(cells, family.data.batches)
+    summary = {"version": __version__, "family": family.name}
+    with ExitStack() as stack:
+        writer = _writer(stack, path, cells, cells.var, summary, stack.enter_context(ChunkWriter()))
+        report = stack.enter_context(progress("Encoding, cell", cells.n_obs))
+        for neighbours, latent in encoded_slices(family, cells, own):
+            writer.append(None, {}, embeddings_of(latent, store_sigmas))
+            report(neighbours.stop)
+    return path
+
+
+def _writer(
+    stack: ExitStack,
+    path: Path,
+    cells: ProcessedCells,
+    var: pd.DataFrame,
+    summary: Mapping[str, Any],
+    chunks: ChunkWriter,
+) -> ProjectionWriter:
+    writer = stack.enter_context(ProjectionWriter(path, cells.obs, var, {RUN_SUMMARY: summary}, chunks))
+    if cells.proteins is not None:
+        writer.write_obsm(PROTEIN_EXPRESSION, cells.proteins)
+    return writer
+
+
+def check_genes(family: ModelFamily, data: DISCERNData | ProcessedCells) -> None:
     """Refuse cells with other genes than the model's, or in another order.
 
     Raises:
@@ -133,21 +126,26 @@ def check_genes(family: ModelFamily, data: DISCERNData) -> None:
         )
 
 
-def _layers(piece: DecodedSlice) -> dict[str, np.ndarray]:
-    layers = {ESTIMATED_COUNTS: piece.decoded.expression}
-    if piece.decoded.probability is not None:
-        layers[ESTIMATED_DROPOUTS] = piece.decoded.probability
-    return layers
+def layers_of(piece: DecodedSlice, content: ProjectedContent) -> dict[str, np.ndarray]:
+    """Return the layers of decoded cells as they are written; a family may not estimate all of them."""
+    estimates = {ESTIMATED_COUNTS: piece.decoded.expression, ESTIMATED_DROPOUTS: piece.decoded.probability}
+    return {
+        name: content.as_layer(values)
+        for name, values in estimates.items()
+        if name in content.layers and values is not None
+    }
 
 
-def _embeddings(piece: DecodedSlice, store_sigmas: bool) -> dict[str, np.ndarray]:
-    embeddings = {LATENT: piece.latent.mean}
-    if store_sigmas and piece.latent.log_std is not None:
-        embeddings[LATENT_LOG_STD] = piece.latent.log_std
+def embeddings_of(latent: Latent, store_sigmas: bool) -> dict[str, np.ndarray]:
+    """Return the latent codes as they are written."""
+    embeddings = {LATENT: latent.mean}
+    if store_sigmas and latent.log_std is not None:
+        embeddings[LATENT_LOG_STD] = latent.log_std
     return embeddings
 
 
-def _summary(family: ModelFamily, target: Target, seed: int) -> Mapping[str, Any]:
+def target_summary(family: ModelFamily, target: Target, seed: int) -> Mapping[str, Any]:
+    """Return what a projected file tells of how it was made."""
     return {
         "version": __version__,
         "family": family.name,

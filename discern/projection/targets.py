@@ -10,6 +10,7 @@ import pandas as pd
 from discern.errors import DataError
 from discern.io.text_labels import as_text
 from discern.keys import BATCH
+from discern.projection.batch_labels import BatchLabels
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ def check_target(obs: pd.DataFrame, target: Target) -> None:
         )
 
 
-def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndarray:
-    """Return the decoder's batch labels, float32 (n_cells, n_batches); one row, not to be changed, may stand for all.
+def target_labels(obs: pd.DataFrame, own: BatchLabels, target: Target) -> BatchLabels:
+    """Return the decoder's batch labels of every cell.
 
     * no column: every cell's own batch;
     * a value: the batch frequencies of the cells with that value, for every cell;
@@ -92,7 +93,7 @@ def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndar
 
     Args:
         obs: Cell annotation, (n_cells, ...).
-        own: One-hot labels of the cells' own batches, (n_cells, n_batches).
+        own: Labels of the cells' own batches.
         target: What is asked for.
 
     Raises:
@@ -102,24 +103,22 @@ def target_labels(obs: pd.DataFrame, own: np.ndarray, target: Target) -> np.ndar
     if target.column is None:
         return own
     if target.column == BATCH and target.value is None:
-        return _for_all(own.mean(axis=0), len(own))
+        return BatchLabels.same_for_all(own.mean(), len(own))
     column = obs[target.column]
     if target.value is not None:
-        return _for_all(own[_cells_with(column, target.value)].mean(axis=0), len(own))
-    values = column.astype("object").map(as_text, na_action="ignore")
-    labels = np.empty_like(own)
-    for group in values.unique():
-        of_group = (values == group).to_numpy()
-        labels[of_group] = own[of_group].mean(axis=0)
-    return labels
+        return BatchLabels.same_for_all(own.mean(_cells_with(column, target.value)), len(own))
+    groups = _groups(column)
+    return BatchLabels(own.means_of(groups), groups)
+
+
+def _groups(column: pd.Series) -> np.ndarray:
+    """Return which group every cell belongs to, int32 (n_cells,); values of the same text are one group."""
+    codes, values = pd.factorize(column)
+    of_value, _ = pd.factorize(np.array([as_text(value) for value in values], dtype=object))
+    return of_value.astype(np.int32)[codes]
 
 
 def _cells_with(column: pd.Series, value: str) -> np.ndarray:
     """Return which cells have a value, bool (n_cells,); "1" and "1.0" both name the number 1.0."""
     named = [one for one in column.dropna().unique() if value in (as_text(one), str(one))]
     return column.isin(named).to_numpy(dtype=bool)
-
-
-def _for_all(row: np.ndarray, n_cells: int) -> np.ndarray:
-    """Return one row for every cell, float32 (n_cells, n_batches), in the memory of one."""
-    return np.broadcast_to(row.astype(np.float32), (n_cells, len(row)))

@@ -1,18 +1,20 @@
 """``project``: decode the cells of one experiment into other batches."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from discern.errors import ExperimentError, ShapeError
-from discern.io.data import DISCERNData
+from discern.errors import DataError, ExperimentError, ShapeError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import read_annotation
+from discern.io.processed_cells import ProcessedCells, open_cells, open_own_cells
 from discern.io.record_format import genes_digest
 from discern.keys import BATCH
 from discern.models.contract import DataDescription, ModelFamily
+from discern.projection.content import ProjectedContent
 from discern.projection.project import project_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import is_checkpoint
@@ -30,6 +32,7 @@ def project(
     all_batches: bool = False,
     filename: Path | None = None,
     store_sigmas: bool = False,
+    content: ProjectedContent | None = None,
     gpus: list[int] | None = None,
 ) -> list[Path]:
     """Write the projected cells of a trained experiment.
@@ -40,6 +43,7 @@ def project(
         all_batches: Add one target per batch of the model.
         filename: Preprocessed cells in place of the experiment's own.
         store_sigmas: Keep the latent log standard deviations.
+        content: What the files hold; everything when None.
         gpus: GPUs to use in place of the configured ones.
 
     Returns:
@@ -47,34 +51,50 @@ def project(
 
     Raises:
         ExperimentError: There is no trained model.
-        DataError: A target does not occur, or cells belong to unknown batches.
+        DataError: A target or gene does not occur, cells belong to unknown batches, or only latent codes are asked
+            for and a target as well.
     """
+    if content is not None and content.latent_only and (targets or all_batches):
+        raise DataError(
+            "Latent codes are the same for every target, so with --latent-only there is none: leave out --metadata and "
+            "--all-batches."
+        )
     training = experiment.config.training
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus)
     require_model(experiment)
-    if filename is None:
-        data = DISCERNData.from_folder(experiment.folder.path, training.batch_size)
-    else:
-        data = _with_genes_of(experiment.folder, DISCERNData.read_h5ad(filename, training.batch_size), filename)
-    family = trained_family(experiment)
-    _check_own_data(experiment, family, data if filename is None else None)
-    wanted = list(targets)
-    if all_batches:
-        wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
-    paths = project_cells(
-        family,
-        data,
-        wanted or [Target()],
-        experiment.folder.projected,
-        seed=training.seed,
-        store_sigmas=store_sigmas,
-    )
+    with _opened(experiment, filename) as cells:
+        family = trained_family(experiment)
+        _check_own_data(experiment, family, cells if filename is None else None)
+        wanted = list(targets)
+        if all_batches:
+            wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
+        paths = project_cells(
+            family,
+            cells,
+            wanted or [Target()],
+            experiment.folder.projected,
+            seed=training.seed,
+            store_sigmas=store_sigmas,
+            content=content,
+        )
     for path in paths:
         _LOGGER.info("%s written", path)
     return paths
 
 
-def _check_own_data(experiment: Experiment, family: ModelFamily, data: DISCERNData | None) -> None:
+@contextmanager
+def _opened(experiment: Experiment, filename: Path | None) -> Iterator[ProcessedCells]:
+    """Give the cells to project; only their annotation is in memory."""
+    batch_size = experiment.config.training.batch_size
+    if filename is None:
+        with open_own_cells(experiment.folder, batch_size) as cells:
+            yield cells
+    else:
+        with open_cells(filename, batch_size) as cells:
+            yield _with_genes_of(experiment.folder, cells, filename)
+
+
+def _check_own_data(experiment: Experiment, family: ModelFamily, data: ProcessedCells | None) -> None:
     """Refuse processed data that are not those the model was trained on; other parameters than its own are a warning."""
     if family.config != experiment.config.model:
         _LOGGER.warning(
@@ -103,7 +123,7 @@ def require_model(experiment: Experiment) -> None:
         )
 
 
-def _with_genes_of(folder: ExperimentFolder, data: DISCERNData, filename: Path) -> DISCERNData:
+def _with_genes_of(folder: ExperimentFolder, data: ProcessedCells, filename: Path) -> ProcessedCells:
     """Return the cells of another file with their genes in the order of the model's, matched by name.
 
     Raises:
@@ -120,7 +140,7 @@ def _with_genes_of(folder: ExperimentFolder, data: DISCERNData, filename: Path) 
             f"{len(others)} are others (e.g. {examples}). To add raw cells with these genes, use `discern onlinetraining`."
         )
     _LOGGER.info("The genes of %s stand in another order than the model's; they are matched by name.", filename)
-    return DISCERNData(data[:, genes].copy(), data.batch_size)
+    return data.with_genes(genes)
 
 
 def trained_family(experiment: Experiment) -> ModelFamily:

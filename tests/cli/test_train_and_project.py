@@ -30,3 +30,42 @@ def test_targets_that_are_none(discern, parameters, target):
     finished = discern("project", parameters(), "--metadata", target)
     assert finished.exit_code == 3
     assert "A projection target is COLUMN:VALUE" in finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--layers", "counts"], "'counts' is no layer of projected cells"),
+        (["--genes", "absent.txt"], "absent.txt cannot be read as a list of genes"),
+        (["--latent-only", "--all-batches"], "leave out --metadata and --all-batches"),
+        (["--latent_only", "--metadata", "batch:good"], "leave out --metadata and --all-batches"),
+    ],
+)
+def test_contents_that_are_none(discern, parameters, options, message):
+    finished = discern("project", parameters(), *options)
+    assert finished.exit_code == 3
+    assert message in finished.stderr
+
+
+def test_options_reach_the_projection(discern, parameters, here, monkeypatch):
+    from discern.projection.content import ProjectedContent
+
+    seen = []
+    monkeypatch.setattr("discern.workflows.project.project", lambda experiment, **given: seen.append(given["content"]))
+    (here / "genes.txt").write_text("GENE1\nGENE0\n")
+    name = parameters()
+    discern("project", name)
+    discern("project", name, "--layers", "none", "--genes", "genes.txt", "--dtype", "float16", "--no-raw")
+    discern("project", name, "--latent-only")
+    assert seen == [
+        ProjectedContent(),
+        ProjectedContent((), ("GENE1", "GENE0"), "float16", raw=False),
+        ProjectedContent(latent_only=True),
+    ]
+
+
+def test_the_help_names_what_the_program_knows(discern):
+    from discern.projection.content import DTYPES, LAYERS, NO_LAYERS
+
+    text = discern("project", "--help").stdout
+    assert all(name in text for name in (*LAYERS, NO_LAYERS, *DTYPES, "latent.h5ad"))

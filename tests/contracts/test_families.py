@@ -16,7 +16,7 @@ from discern.io.data import DISCERNData
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY, FAMILIES
 from discern.models.contract import DataDescription, Decodes, Encodes, ModelFamily, Reconstructs
 from discern.optimizers.build import build_optimizer
-from discern.projection.project import reconstruct_cells
+from discern.projection.reconstruct import reconstruct_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import Checkpoint, load_family, load_state, load_weights, save_checkpoint
 from discern.training.fit import fit

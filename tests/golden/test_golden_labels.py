@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from discern.io.batch_labels import np_one_hot
+from discern.projection.batch_labels import BatchLabels
 from discern.projection.targets import Target, target_labels
 
 TARGETS = {
@@ -36,6 +37,8 @@ def test_one_hot(golden):
 @pytest.mark.parametrize("name", TARGETS)
 def test_labels(golden, name):
     obs = pd.DataFrame({column: pd.Categorical(golden[column]) for column in ("batch", "celltype", "tissue")})
-    labels = target_labels(obs, golden["one_hot"], TARGETS[name])
+    one_hot = golden["one_hot"]
+    own = BatchLabels(np.eye(one_hot.shape[1], dtype=np.float32), one_hot.argmax(axis=1).astype(np.int32))
+    labels = target_labels(obs, own, TARGETS[name])[:]
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels, golden[f"labels_{name}"], rtol=2e-7)

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from discern.io.growing_arrays import ChunkWriter
+from discern.io.matrix_rows import rows_of
 from discern.io.projection_writer import ProjectionWriter
 
 N_CELLS, N_GENES = 25, 12
@@ -31,12 +33,15 @@ def annotation():
 def write(path, content, annotation, slices, stop_after=None):
     expression, layer, latent, raw = content
     obs, var = annotation
-    with ProjectionWriter(path, obs, var, {"discern": {"seed": 3, "target_value": ""}}) as writer:
-        writer.write_raw(raw, var)
+    uns = {"discern": {"seed": 3, "target_value": ""}}
+    with ChunkWriter(2) as chunks, ProjectionWriter(path, obs, var, uns, chunks) as writer:
+        writer.start_raw(var, rows_of(raw))
         for number, cells in enumerate(slices):
             if number == stop_after:
                 raise OSError("disk full")
-            writer.append(sparse.csr_matrix(expression[cells]), {"estimated": layer[cells]}, {"X_L": latent[cells]})
+            writer.append(
+                sparse.csr_matrix(expression[cells]), {"estimated": layer[cells]}, {"X_L": latent[cells]}, raw[cells]
+            )
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_index_arrays_are_of_one_type(tmp_path, content, annotation):
 
 
 def test_the_file_can_hold_more_than_two_thousand_million_values(tmp_path, monkeypatch, content, annotation):
-    monkeypatch.setattr("discern.io.projection_writer._LARGEST_INT32", 10)
+    monkeypatch.setattr("discern.io.growing_arrays._LARGEST_INT32", 15)
     write(tmp_path / "out.h5ad", content, annotation, [slice(0, 25)])
     with h5py.File(tmp_path / "out.h5ad") as file:
         assert file["X/indptr"].dtype == np.int64
@@ -84,13 +89,13 @@ def test_the_file_can_hold_more_than_two_thousand_million_values(tmp_path, monke
 def test_memory_of_a_chunk_does_not_grow_with_the_cells(tmp_path):
     obs = pd.DataFrame(index=[str(i) for i in range(3000)])
     var = pd.DataFrame(index=[str(i) for i in range(2000)])
-    with ProjectionWriter(tmp_path / "out.h5ad", obs, var, {}) as writer:
+    with ChunkWriter(2) as chunks, ProjectionWriter(tmp_path / "out.h5ad", obs, var, {}, chunks) as writer:
         for start in range(0, 3000, 1000):
             zeros = np.zeros((1000, 2000), dtype=np.float32)
             zeros[0, 0] = start + 1
-            writer.append(sparse.csr_matrix(zeros), {"layer": zeros}, {})
+            writer.append(sparse.csr_matrix(zeros), {"layer": zeros}, {"X_L": zeros[:, :2]})
     with h5py.File(tmp_path / "out.h5ad") as file:
-        assert np.prod(file["layers/layer"].chunks) <= 1_000_000
+        assert np.prod(file["layers/layer"].chunks) <= 2**18
         np.testing.assert_array_equal(file["layers/layer"][::1000, 0], [1, 1001, 2001])
 
 
@@ -124,6 +129,6 @@ def test_annotation_that_cannot_be_written_leaves_nothing(tmp_path, content, ann
 
 
 def test_it_must_be_opened(tmp_path, annotation):
-    writer = ProjectionWriter(tmp_path / "out.h5ad", *annotation, {})
+    writer = ProjectionWriter(tmp_path / "out.h5ad", *annotation, {}, ChunkWriter(1))
     with pytest.raises(RuntimeError, match="context manager"):
-        writer.append(sparse.csr_matrix((1, N_GENES), dtype=np.float32), {}, {})
+        writer.append(sparse.csr_matrix((1, N_GENES), dtype=np.float32), {}, {"X_L": np.zeros((1, 2))})

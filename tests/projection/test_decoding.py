@@ -3,11 +3,12 @@ import pytest
 
 from discern.errors import DataError, DiscernError
 from discern.models.contract import DataDescription
-from discern.projection.decoding import decoded_slices, encoded_slices, own_labels
+from discern.projection.batch_labels import BatchLabels, own_labels
+from discern.projection.decoding import decoded_slices, encoded_slices
 
 
 def test_labels_are_matched_by_name(data, family):
-    labels = own_labels(data, family.data.batches)
+    labels = own_labels(data, family.data.batches)[:]
     assert labels.dtype == np.float32
     np.testing.assert_array_equal(labels, np.eye(3)[np.where(data.obs["batch"] == "low", 2, 0)])
 
@@ -19,21 +20,21 @@ def test_batches_the_model_does_not_know_are_refused(data):
 
 def test_every_cell_is_encoded_once_as_training_reads_it(data, family):
     own = own_labels(data, family.data.batches)
-    slices = list(encoded_slices(family, data, own, batch_size=8))
+    slices = list(encoded_slices(family, data, own))
     assert [cells for cells, _ in slices] == [slice(0, 8), slice(8, 16), slice(16, 23)]
     assert family.sizes == [8, 8, 7]
     counts = data.layers["counts"].toarray().astype(np.float64)
     logged = np.log1p(counts * 100 / data.obs["n_counts"].to_numpy()[:, None])
     scaled = (logged - data.var["mean_scaling"].to_numpy()) / data.var["var_scaling"].to_numpy()
     mean = np.concatenate([latent.mean for _, latent in slices])
-    np.testing.assert_allclose(mean, scaled[:, :3] + own.argmax(axis=1)[:, None], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(mean, scaled[:, :3] + own[:].argmax(axis=1)[:, None], rtol=1e-5, atol=1e-5)
     log_std = np.concatenate([latent.log_std for _, latent in slices])
     np.testing.assert_allclose(log_std, scaled[:, 3:6], rtol=1e-5, atol=1e-5)
 
 
 def test_zeros_are_drawn_from_the_probabilities(data, family):
     own = own_labels(data, family.data.batches)
-    slices = list(decoded_slices(family, encoded_slices(family, data, own, 8), own, np.random.default_rng(3)))
+    slices = list(decoded_slices(family, encoded_slices(family, data, own), own, np.random.default_rng(3)))
     draws = np.random.default_rng(3).random(data.shape)
     estimate = np.concatenate([piece.decoded.expression for piece in slices])
     expression = np.concatenate([piece.expression.toarray() for piece in slices])
@@ -44,7 +45,8 @@ def test_the_size_of_the_slices_does_not_matter(data, family):
     own = own_labels(data, family.data.batches)
 
     def expression(size):
-        slices = decoded_slices(family, encoded_slices(family, data, own, size), own, np.random.default_rng(0))
+        data.batch_size = size
+        slices = decoded_slices(family, encoded_slices(family, data, own), own, np.random.default_rng(0))
         return np.concatenate([piece.expression.toarray() for piece in slices])
 
     np.testing.assert_array_equal(expression(5), expression(100))
@@ -53,7 +55,7 @@ def test_the_size_of_the_slices_does_not_matter(data, family):
 def test_without_probabilities_nothing_is_drawn(data, certain_family):
     own = own_labels(data, certain_family.data.batches)
     for piece in decoded_slices(
-        certain_family, encoded_slices(certain_family, data, own, 8), own, np.random.default_rng(0)
+        certain_family, encoded_slices(certain_family, data, own), own, np.random.default_rng(0)
     ):
         np.testing.assert_array_equal(piece.expression.toarray(), piece.decoded.expression)
         assert (piece.expression.toarray() > 0).all()
@@ -62,7 +64,7 @@ def test_without_probabilities_nothing_is_drawn(data, certain_family):
 def test_data_without_counts_are_refused(data, family):
     del data.layers["counts"]
     with pytest.raises(DataError, match="holds no layer 'counts'"):
-        next(encoded_slices(family, data, own_labels(data, family.data.batches), 8))
+        next(encoded_slices(family, data, own_labels(data, family.data.batches)))
 
 
 def test_a_family_that_cannot_encode_is_told(data):
@@ -76,7 +78,7 @@ def test_a_family_that_cannot_encode_is_told(data):
             return data.transform
 
     with pytest.raises(DiscernError, match="A model of family 'classifier' cannot encode cells"):
-        next(encoded_slices(Classifier(), data, own_labels(data, ["low", "high/2"]), 8))
+        next(encoded_slices(Classifier(), data, own_labels(data, ["low", "high/2"])))
 
 
 def test_the_decoder_gets_labels_it_may_use_in_any_way(data, family, monkeypatch):
@@ -84,14 +86,27 @@ def test_the_decoder_gets_labels_it_may_use_in_any_way(data, family, monkeypatch
     given = []
     decode = family.decode
     monkeypatch.setattr(family, "decode", lambda mean, batch: (given.append(batch), decode(mean, batch))[1])
-    one_for_all = np.broadcast_to(own[0], own.shape)
-    list(decoded_slices(family, encoded_slices(family, data, own, 8), one_for_all, np.random.default_rng(0)))
+    one_for_all = BatchLabels.same_for_all(own.rows[1], len(own))
+    list(decoded_slices(family, encoded_slices(family, data, own), one_for_all, np.random.default_rng(0)))
     assert all(labels.flags.c_contiguous for labels in given)
-    np.testing.assert_array_equal(np.concatenate(given), np.tile(own[0], (23, 1)))
+    np.testing.assert_array_equal(np.concatenate(given), np.tile([0.0, 1.0, 0.0], (23, 1)))
 
 
 def test_data_without_library_sizes_are_refused(data, family):
     own = own_labels(data, family.data.batches)
     del data.obs["n_counts"]
     with pytest.raises(DataError, match="Column 'n_counts', .* Found: batch, celltype. Run `discern process`"):
-        list(encoded_slices(family, data, own, 8))
+        list(encoded_slices(family, data, own))
+
+
+def test_chosen_genes_have_the_zeros_they_have_among_all(data, family):
+    own = own_labels(data, family.data.batches)
+
+    def pieces(genes):
+        return list(decoded_slices(family, encoded_slices(family, data, own), own, np.random.default_rng(0), genes))
+
+    genes = np.array([7, 0, 4])
+    for every, chosen in zip(pieces(None), pieces(genes), strict=True):
+        np.testing.assert_array_equal(chosen.expression.toarray(), every.expression.toarray()[:, genes])
+        np.testing.assert_array_equal(chosen.decoded.expression, every.decoded.expression[:, genes])
+        np.testing.assert_array_equal(chosen.decoded.probability, every.decoded.probability[:, genes])

@@ -8,7 +8,8 @@ from scipy import sparse
 
 from discern.errors import DataError, ShapeError
 from discern.io.record_format import genes_digest
-from discern.projection.project import check_genes, project_cells, reconstruct_cells
+from discern.projection.project import check_genes, project_cells
+from discern.projection.reconstruct import reconstruct_cells
 from discern.projection.targets import Target
 
 TARGETS = [Target(), Target("batch", "high/2"), Target("batch"), Target("celltype"), Target("celltype", "T")]
@@ -32,13 +33,13 @@ def test_files_are_named_as_published(data, family, tmp_path):
 
 
 def test_cells_are_encoded_once_for_all_targets(data, family, tmp_path):
-    project_cells(family, data, TARGETS, tmp_path, batch_size=8)
+    project_cells(family, data, TARGETS, tmp_path)
     assert family.sizes == [8, 8, 7]
 
 
 @pytest.mark.parametrize("store_sigmas", [False, True])
 def test_files_hold_what_reconstruct_returns(data, family, tmp_path, store_sigmas):
-    paths = project_cells(family, data, TARGETS, tmp_path, seed=4, store_sigmas=store_sigmas, batch_size=5)
+    paths = project_cells(family, data, TARGETS, tmp_path, seed=4, store_sigmas=store_sigmas)
     for target, path in zip(TARGETS, paths, strict=True):
         file = anndata.read_h5ad(path)
         memory = reconstruct_cells(family, data, target, seed=4, store_sigmas=store_sigmas)
@@ -123,7 +124,7 @@ def test_an_interruption_leaves_no_file(data, family, tmp_path, monkeypatch):
 
     monkeypatch.setattr(family, "decode", failing)
     with pytest.raises(MemoryError):
-        project_cells(family, data, TARGETS, tmp_path, batch_size=8)
+        project_cells(family, data, TARGETS, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -140,5 +141,5 @@ def test_the_same_number_of_other_genes_is_refused_where_the_model_knows_them(da
     with pytest.raises(ShapeError, match="have 9 genes and the model was trained on 9, .* in another order"):
         check_genes(family, turned)
     with pytest.raises(ShapeError, match="in another order"):
-        project_cells(family, turned, TARGETS, tmp_path, batch_size=8)
+        project_cells(family, turned, TARGETS, tmp_path)
     assert list(tmp_path.iterdir()) == []

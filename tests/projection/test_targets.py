@@ -3,9 +3,11 @@ import pandas as pd
 import pytest
 
 from discern.errors import DataError
+from discern.projection.batch_labels import BatchLabels
 from discern.projection.targets import Target, check_target, target_labels
 
-OWN = np.eye(3, dtype=np.float32)[[0, 0, 0, 1, 1, 2]]
+CODES = np.array([0, 0, 0, 1, 1, 2], np.int32)
+OWN = BatchLabels(np.eye(3, dtype=np.float32), CODES)
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def obs():
 
 
 def test_without_target_every_cell_keeps_its_batch(obs):
-    np.testing.assert_array_equal(target_labels(obs, OWN, Target()), OWN)
+    np.testing.assert_array_equal(target_labels(obs, OWN, Target())[:], np.eye(3)[CODES])
 
 
 @pytest.mark.parametrize(
@@ -44,8 +46,8 @@ def test_without_target_every_cell_keeps_its_batch(obs):
     ],
 )
 def test_a_value_gives_every_cell_the_average_of_its_cells(obs, column, value, cells):
-    expected = np.tile(np.bincount(OWN[cells].argmax(axis=1), minlength=3) / len(cells), (6, 1))
-    labels = target_labels(obs, OWN, Target(column, value))
+    expected = np.tile(np.bincount(CODES[cells], minlength=3) / len(cells), (6, 1))
+    labels = target_labels(obs, OWN, Target(column, value))[:]
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels, expected, rtol=1e-6)
 
@@ -53,34 +55,44 @@ def test_a_value_gives_every_cell_the_average_of_its_cells(obs, column, value, c
 @pytest.mark.parametrize("target", [Target("batch", "y"), Target("batch")])
 def test_one_average_for_all_cells_takes_the_memory_of_one(obs, target):
     labels = target_labels(obs, OWN, target)
-    assert (labels.shape, labels.strides[0], labels.dtype) == ((6, 3), 0, np.float32)
+    assert (labels.rows.shape, labels.rows.dtype) == ((1, 3), np.float32)
+    assert (labels.codes.shape, labels.codes.strides) == ((6,), (0,))
+
+
+def test_averages_of_groups_take_the_memory_of_the_groups(obs):
+    labels = target_labels(obs, OWN, Target("celltype"))
+    assert (labels.rows.shape, labels.rows.dtype, labels.codes.dtype) == ((2, 3), np.float32, np.int32)
 
 
 def test_groups_of_floats_are_told_apart(obs):
-    expected = [OWN[:2].mean(axis=0)] * 2 + [OWN[2:].mean(axis=0)] * 4
-    np.testing.assert_allclose(target_labels(obs, OWN, Target("donor")), expected, rtol=1e-6)
+    expected = [[1, 0, 0]] * 2 + [[0.25, 0.5, 0.25]] * 4
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("donor"))[:], expected, rtol=1e-6)
 
 
 def test_the_batch_column_alone_gives_the_average_of_all(obs):
-    np.testing.assert_allclose(target_labels(obs, OWN, Target("batch")), np.tile([3 / 6, 2 / 6, 1 / 6], (6, 1)))
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("batch"))[:], np.tile([3 / 6, 2 / 6, 1 / 6], (6, 1)))
 
 
 def test_another_column_alone_gives_the_average_of_each_group(obs):
     of_t, of_b = [2 / 3, 0, 1 / 3], [1 / 3, 2 / 3, 0]
     expected = [of_t, of_t, of_b, of_b, of_b, of_t]
-    np.testing.assert_allclose(target_labels(obs, OWN, Target("celltype")), expected, rtol=1e-6)
+    np.testing.assert_allclose(target_labels(obs, OWN, Target("celltype"))[:], expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     "target", [Target("batch", "y"), Target("batch"), Target("celltype"), Target("tissue", "lung")]
 )
 def test_labels_of_every_cell_sum_to_one(obs, target):
-    np.testing.assert_allclose(target_labels(obs, OWN, target).sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(target_labels(obs, OWN, target)[:].sum(axis=1), 1, rtol=1e-6)
 
 
 def test_averages_weigh_cells_that_are_mixtures_themselves(obs):
-    own = np.full((6, 3), 1 / 3, dtype=np.float32)
-    np.testing.assert_allclose(target_labels(obs, own, Target("batch", "y")), own, rtol=1e-6)
+    own = BatchLabels(np.array([[0.5, 0.5, 0], [0, 0, 1]], np.float32), np.array([0, 0, 0, 0, 1, 1], np.int32))
+    np.testing.assert_allclose(target_labels(obs, own, Target("batch", "y"))[:], np.tile([0.25, 0.25, 0.5], (6, 1)))
+    of_t, of_b = [1 / 3, 1 / 3, 1 / 3], [1 / 3, 1 / 3, 1 / 3]
+    np.testing.assert_allclose(
+        target_labels(obs, own, Target("celltype"))[:], [of_t, of_t, of_b, of_b, of_b, of_t], rtol=1e-6
+    )
 
 
 def test_an_absent_column_is_refused(obs):

@@ -2,7 +2,9 @@ import anndata
 import numpy as np
 import pytest
 
-from discern.errors import ExperimentError
+from discern.errors import DataError, ExperimentError
+from discern.projection.content import ProjectedContent
+from discern.projection.targets import Target
 from discern.workflows.process import process
 from discern.workflows.project import project
 
@@ -43,3 +45,40 @@ def test_a_published_model_without_its_data_is_refused(published, others):
     published.folder.processed_file.unlink()
     with pytest.raises(ExperimentError, match="saved by another program and does not tell its batches"):
         project(published, filename=others)
+
+
+@pytest.fixture
+def turned(published, here):
+    """The experiment's own cells with their genes the other way round."""
+    data = anndata.read_h5ad(published.folder.processed_file)
+    data[:, ::-1].copy().write_h5ad(here / "turned.h5ad")
+    return here / "turned.h5ad"
+
+
+def test_no_matrix_is_read_whole(published, turned, monkeypatch):
+    """Reading the file as an AnnData, as it once was, fails here."""
+    target, own = Target("batch", "b"), published.folder.processed_file
+    with monkeypatch.context() as patch:
+        patch.setattr(anndata, "read_h5ad", None)
+        (path,) = project(published, [target])
+        first = path.read_bytes()
+        project(published, [target], filename=turned)
+    found = anndata.read_h5ad(path)
+    path.write_bytes(first)
+    expected = anndata.read_h5ad(path)
+    assert list(found.var_names) == list(expected.var_names)
+    for name in expected.layers:
+        np.testing.assert_array_equal(found.layers[name], expected.layers[name])
+    np.testing.assert_array_equal(found.X.toarray(), expected.X.toarray())
+    np.testing.assert_array_equal(found.raw.X.toarray(), anndata.read_h5ad(own).X.toarray())
+
+
+def test_latent_codes_have_no_target(published):
+    content = ProjectedContent(latent_only=True)
+    with pytest.raises(DataError, match="leave out --metadata and --all-batches"):
+        project(published, [Target("batch", "b")], content=content)
+    with pytest.raises(DataError, match="leave out --metadata and --all-batches"):
+        project(published, all_batches=True, content=content)
+    (path,) = project(published, content=content)
+    assert path.name == "latent.h5ad"
+    assert anndata.read_h5ad(path).obsm["X_DISCERN"].shape[0] == 90
