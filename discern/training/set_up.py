@@ -4,6 +4,7 @@ import keras
 
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.processed_cells import open_own_cells
 from discern.models.contract import ModelFamily
 from discern.optimizers.build import build_optimizer
 from discern.training.callbacks import create_callbacks
@@ -42,7 +43,7 @@ def configured_callbacks(
     """
     resumed = resumed or Checkpoint()
     limits = None if config.early_stopping is None else config.early_stopping.model_dump()
-    shown = DISCERNData.from_folder(folder.path, config.batch_size) if config.umap_every else None
+    shown = _cells_of_pictures(folder, config.batch_size) if config.umap_every else None
     callbacks = create_callbacks(
         limits, folder.path, shown, _UMAP_CELLS, freq_of_viz=config.umap_every or 1, tensorboard=config.tensorboard
     )
@@ -52,3 +53,9 @@ def configured_callbacks(
     larger_is_better = config.early_stopping is not None and config.early_stopping.mode == "max"
     checkpoints = SaveCheckpoints(folder, family, monitored_value(config), larger_is_better, stopping, resumed)
     return [*callbacks, checkpoints, ProgressLine(resumed.epoch, config.max_steps)]
+
+
+def _cells_of_pictures(folder: ExperimentFolder, batch_size: int) -> DISCERNData:
+    """Return the few cells that pictures show; the others stay on disk."""
+    with open_own_cells(folder, batch_size) as cells:
+        return cells.sample(_UMAP_CELLS)

@@ -1,8 +1,13 @@
 """The callbacks a training section describes."""
 
+import numpy as np
 import pytest
 
+from discern.errors import ExperimentError
+from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.writing import write_h5ad
+from discern.training.callbacks import create_callbacks
 from discern.training.checkpoint_callback import SaveCheckpoints
 from discern.training.checkpoints import Checkpoint
 from discern.training.config import TrainingConfig
@@ -10,6 +15,7 @@ from discern.training.early_stopping import DelayedEarlyStopping
 from discern.training.fit import fit
 from discern.training.progress_line import ProgressLine
 from discern.training.set_up import configured_callbacks, monitored_value
+from discern.training.umap_callback import VisualisationCallback
 
 
 def kinds(config, tmp_path, make_family, data):
@@ -62,3 +68,28 @@ def test_mode_decides_which_weights_are_best(tmp_path, make_family, data, mode):
     first = folder.best_model.stat().st_mtime_ns
     checkpoints.on_epoch_end(1, {"val_loss": 3.0})
     assert (folder.best_model.stat().st_mtime_ns > first) == (mode == "max")
+
+
+@pytest.mark.parametrize(("most", "shown"), [(30, 30), (5000, 80)])
+def test_pictures_read_only_the_cells_they_show(tmp_path, make_family, data, monkeypatch, most, shown):
+    """The same cells as a sample of all cells in memory has."""
+    write_h5ad(data, ExperimentFolder(tmp_path).processed_file)
+    monkeypatch.setattr("discern.training.set_up._UMAP_CELLS", most)
+    monkeypatch.setattr(DISCERNData, "from_folder", None)
+    config = TrainingConfig.model_validate({"umap_every": 1, "batch_size": 16})
+    (found,) = (
+        one._data
+        for one in configured_callbacks(config, ExperimentFolder(tmp_path), make_family(data))
+        if isinstance(one, VisualisationCallback)
+    )
+    (expected,) = (one._data for one in create_callbacks(None, tmp_path, data, most))
+    assert len(found) == shown
+    assert list(found.obs_names) == list(expected.obs_names)
+    assert found.batches == expected.batches
+    np.testing.assert_array_equal(found.layers["counts"].toarray(), expected.layers["counts"].toarray())
+    np.testing.assert_array_equal(found.zeros, expected.zeros)
+
+
+def test_pictures_need_processed_cells(tmp_path, make_family, data):
+    with pytest.raises(ExperimentError, match="Run `discern process` first"):
+        configured_callbacks(TrainingConfig(umap_every=1), ExperimentFolder(tmp_path), make_family(data))
