@@ -9,16 +9,43 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
 from discern.errors import ExperimentError
 
 
+class _Address(click.ParamType):
+    """Where a Ray cluster is; a file name means that PARAMS was taken for the address."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the address."""
+        if Path(value).exists() or value.endswith(".json"):
+            self.fail(f"'{value}' is no address. Write PARAMS first (discern process {value} --ray), or --ray=ADDRESS.")
+        return value
+
+
 @click.command()
 @PARAMETERS
 @click.option("--force", is_flag=True, help="Replace earlier processed data without asking.")
 @click.option("--copy-original", is_flag=True, help="Copy the raw inputs into the experiment folder.")
 @click.option("--without-tfrecords", is_flag=True, help="Write no training records.")
 @click.option("--allow-non-counts", is_flag=True, help="Accept values that are not whole numbers.")
+@click.option(
+    "--ray",
+    type=_Address(),
+    is_flag=False,
+    flag_value="local",
+    metavar="[ADDRESS]",
+    help="Work on a Ray cluster, e.g. --ray=HOST:PORT; without ADDRESS on a local one. Its machines must see the files "
+    "under the same names.",
+)
 @global_options
 @click.pass_obj
 def process(
-    session: Session, params: Path, force: bool, copy_original: bool, without_tfrecords: bool, allow_non_counts: bool
+    session: Session,
+    params: Path,
+    force: bool,
+    copy_original: bool,
+    without_tfrecords: bool,
+    allow_non_counts: bool,
+    ray: str | None,
 ) -> None:
     """Read the raw inputs of every experiment in PARAMS and write its folder."""
     experiments = open_experiments(session, params)
@@ -36,5 +63,6 @@ def process(
         copy_original=copy_original,
         with_tfrecords=not without_tfrecords,
         allow_non_counts=allow_non_counts,
+        ray=ray,
     )
     exit_with(outcomes)

@@ -12,6 +12,7 @@ from discern.io.naming import SUFFIXES, file_suffix, input_names
 from discern.io.whole_files import replacing_folder, temporary_folder, write_json
 from discern.preprocessing.cells import OnDisk
 from discern.preprocessing.recipe import WAERecipe
+from discern.ray_workers import ray_workers
 from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment
 
@@ -41,6 +42,7 @@ def process(
     with_tfrecords: bool = True,
     allow_non_counts: bool = False,
     n_jobs: int | None = None,
+    ray: str | None = None,
 ) -> ProcessResult:
     """Preprocess one experiment and write its folder.
 
@@ -51,6 +53,7 @@ def process(
         with_tfrecords: Write training records.
         allow_non_counts: Accept values that are not whole numbers.
         n_jobs: CPUs to use; as configured when None.
+        ray: Work on pieces of the data on the Ray cluster at this address; ``local``: one of this machine.
 
     Raises:
         ExperimentError: There are processed data and ``force`` is not given.
@@ -64,7 +67,8 @@ def process(
         raise ParametersError(f"experiments.{experiment.name}.input_ds.raw_input names no file; nothing to process.")
     search = search_file(experiment)
     n_cpus = n_jobs or experiment.config.input_ds.n_cpus_preprocessing or available_cpus()
-    with temporary_folder(folder.path / "counts") as scratch, worker_processes(n_cpus) as workers:
+    who_works = worker_processes(n_cpus) if ray is None else ray_workers(ray, n_cpus)
+    with temporary_folder(folder.path / "counts") as scratch, who_works as workers:
         recipe = WAERecipe(
             experiment.config.input_ds,
             input_files=inputs,

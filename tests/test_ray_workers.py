@@ -1,0 +1,87 @@
+"""Work on a Ray cluster; one local cluster serves all quick tests."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from discern.errors import DataError, ExperimentError
+from discern.ray_workers import ray_workers
+
+
+def square(number):
+    return number**2, os.getpid()
+
+
+def fail_at_three(number):
+    if number == 3:
+        raise DataError("three is no count")
+    return number
+
+
+@pytest.fixture(scope="module")
+def local():
+    with ray_workers(n_cpus=2) as workers:
+        yield workers
+
+
+def test_results_come_in_order_from_other_processes(local):
+    results = list(local.map(square, range(12)))
+    assert [value for value, _ in results] == [number**2 for number in range(12)]
+    assert os.getpid() not in {pid for _, pid in results}
+
+
+def test_an_error_is_the_one_that_was_raised(local):
+    with pytest.raises(DataError, match=r"^three is no count$"):
+        list(local.map(fail_at_three, range(12)))
+    assert list(local.map(fail_at_three, range(3))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "host:without-a-number"])
+def test_an_address_where_nothing_answers(address):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        free = one.getsockname()[1]
+    with (
+        pytest.raises(ExperimentError, match="No Ray cluster answers at.*ray start --head"),
+        ray_workers(address.format(port=free)),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_process_on_two_nodes_gives_what_one_machine_gives(data_dir, tmp_path):
+    """A head and a second node, started by hand as the documentation says."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
+    start = [ray, "start", "--num-cpus=1", "--disable-usage-stats"]
+
+    def run(*command):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stderr
+
+    parameters = tmp_path / "parameters.json"
+    content = (
+        '{"exp_param": {"experiments_dir": "%s"}, "experiments": {"one": {"input_ds": {"raw_input": ["%s"],'
+        ' "filtering": {"min_genes": 100, "min_cells": 3}}, "model": {}, "training": {}}}}'
+    )
+    parameters.write_text(content % (tmp_path / "plain", data_dir / "pbmc_citeseq_10k5k.h5ad"))
+    run(sys.executable, "-m", "discern", "process", str(parameters))
+    parameters.write_text(content % (tmp_path / "ray", data_dir / "pbmc_citeseq_10k5k.h5ad"))
+    try:
+        run(*start, "--head", f"--port={port}", "--include-dashboard=false")
+        run(*start, f"--address=127.0.0.1:{port}")
+        log = run(sys.executable, "-m", "discern", "process", str(parameters), f"--ray=127.0.0.1:{port}", "-v")
+    finally:
+        run(ray, "stop", "--force")
+    assert "2 CPUs on 2 machines" in log
+    records = {path.name: path.read_bytes() for path in (tmp_path / "plain/one/TF_records").iterdir()}
+    assert records == {path.name: path.read_bytes() for path in (tmp_path / "ray/one/TF_records").iterdir()}
+    assert len(records) > 2
