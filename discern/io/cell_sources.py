@@ -10,42 +10,57 @@ from anndata import AnnData
 
 from discern.errors import ExperimentError
 from discern.io.batch_labels import batch_codes
+from discern.io.record_files import uncompressed_bytes
 from discern.io.record_format import RecordSchema, require_counts, require_library_size
+from discern.io.record_parsing import parse_records
 from discern.keys import COUNTS
 
-_SHUFFLE_CELLS = 65_536  # serialised sparse cells: a few kB each
-_RECORD_FEATURES = {
-    "gene": tf.io.FixedLenFeature([], tf.string),
-    "value": tf.io.FixedLenFeature([], tf.string),
-    "batch": tf.io.FixedLenFeature([], tf.int64),
-    "library_size": tf.io.FixedLenFeature([], tf.float32),
-}
+MEMORY_BUDGET = 128 * 2**20
+_SMALLEST_BLOCK = 4096  # cells: fewer would not mix
+_SHARDS_AT_ONCE = 4
+_CELLS_IN_TURN = 16  # taken from one shard before the next
 
 
 class CellSource(Protocol):
-    """A sized collection of cells that yields sparse minibatches."""
+    """A sized collection of cells that yields sparse minibatches.
+
+    A sparse minibatch is a dictionary: ``gene`` and ``value`` (n_entries,), the non-zero entries cell after cell;
+    ``splits`` (n_cells + 1,) int64, where each cell begins among them; ``batch``, ``library_size`` (n_cells,).
+    """
 
     n_cells: int
     n_genes: int
     n_batches: int
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
-        """Yield dictionaries of the non-zero entries, row after row, and what is known of each cell.
+    def in_order(self, batch_size: int) -> tf.data.Dataset:
+        """Yield all cells once; the last minibatch may be smaller."""
+        ...
 
-        ``row``, ``gene``, ``value`` (n_entries,); ``batch``, ``library_size`` (n_cells,).
+    def shuffled(self, batch_size: int, seeds: tf.data.Dataset) -> tf.data.Dataset:
+        """Yield the cells once per seed, in the order that it decides; cells that fill no minibatch are left out.
+
+        Args:
+            batch_size: Cells per minibatch.
+            seeds: One int64 per epoch.
         """
         ...
 
 
 class RecordSource:
-    """Cells of one split of a folder of records."""
+    """Cells of one split of a folder of records.
 
-    def __init__(self, folder: Path, split: str):
+    Records that fit into the memory budget are read once and held, serialised, for all epochs. Of others, half the
+    budget is shuffled while the next half is read; shards come in another order every epoch. So memory does not grow
+    with the number of cells. The budget has a part in the order.
+    """
+
+    def __init__(self, folder: Path, split: str, memory_budget: int = MEMORY_BUDGET):
         """Open the records.
 
         Args:
             folder: The folder with shards and schema.
             split: ``training`` or ``validate``.
+            memory_budget: Bytes of serialised records held while training; at least twice 4,096 cells are.
         """
         self.schema = RecordSchema.read(Path(folder))
         self._shards = [Path(folder) / shard.file for shard in self.schema.splits.get(split, [])]
@@ -55,35 +70,62 @@ class RecordSource:
         self.n_cells = self.schema.n_cells(split)
         self.n_genes = self.schema.n_genes
         self.n_batches = len(self.schema.batches)
+        self._memory_budget = memory_budget
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
-        """Read, shuffle and parse the records; whole minibatches at once."""
-        paths = tf.constant([str(path) for path in self._shards])
-        if shuffle_seed is not None:
-            paths = tf.gather(paths, _permutation(len(self._shards), shuffle_seed))
-        records = tf.data.Dataset.from_tensor_slices(paths).interleave(
+    def in_order(self, batch_size: int) -> tf.data.Dataset:
+        """Read and parse whole minibatches at once."""
+        return self._records(self._paths).batch(batch_size).map(self._parse)
+
+    def shuffled(self, batch_size: int, seeds: tf.data.Dataset) -> tf.data.Dataset:
+        """Shuffle serialised records and parse whole minibatches at once."""
+
+        def minibatches(seed: tf.Tensor, number: tf.Tensor, block: tf.Tensor) -> tf.data.Dataset:
+            order = tf.data.Dataset.from_tensor_slices(_permutation(tf.size(block), seed, number))
+            return order.batch(batch_size, drop_remainder=True).map(lambda cells: self._parse(tf.gather(block, cells)))
+
+        block_cells = self._block_cells(batch_size)
+        if block_cells < self.n_cells:
+            blocks = self._blocks(seeds, block_cells, left_out=self.n_cells % batch_size)
+        else:
+            blocks = self._held(seeds)
+        return blocks.flat_map(minibatches)
+
+    def _block_cells(self, batch_size: int) -> int:
+        """Return how many cells are shuffled together: all, or as many whole minibatches as half the budget holds."""
+        total = sum(map(uncompressed_bytes, self._shards))
+        if total <= self._memory_budget:
+            return self.n_cells
+        fitting = max(_SMALLEST_BLOCK, self._memory_budget // 2 * self.n_cells // total)
+        return max(1, fitting // batch_size) * batch_size
+
+    def _held(self, seeds: tf.data.Dataset) -> tf.data.Dataset:
+        everything = self._records(self._paths).batch(max(1, self.n_cells)).cache().repeat()
+        return tf.data.Dataset.zip(seeds, everything).map(lambda seed, block: (seed, tf.constant(1, tf.int64), block))
+
+    def _blocks(self, seeds: tf.data.Dataset, block_cells: int, left_out: int) -> tf.data.Dataset:
+        def of_epoch(seed: tf.Tensor) -> tf.data.Dataset:
+            records = self._records(tf.gather(self._paths, _permutation(len(self._shards), seed)))
+            # the first ones or the last ones, so that none is left out of every epoch
+            skipped = left_out * tf.random.stateless_uniform([], _two_numbers(seed, 0), 0, 2, tf.int64)
+            return records.skip(skipped).batch(block_cells).enumerate(1).map(lambda *block: (seed, *block))
+
+        return seeds.flat_map(of_epoch).prefetch(1)
+
+    def _records(self, paths: tf.Tensor) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(paths).interleave(
             lambda file: tf.data.TFRecordDataset(file, compression_type="GZIP"),
-            cycle_length=4,
-            block_length=16,
+            cycle_length=_SHARDS_AT_ONCE,
+            block_length=_CELLS_IN_TURN,
+            num_parallel_calls=_SHARDS_AT_ONCE,
+            deterministic=True,
         )
-        if shuffle_seed is not None:
-            blocks = records.batch(_SHUFFLE_CELLS).enumerate(1)
-            records = blocks.map(
-                lambda block, of_block: tf.gather(of_block, _permutation(tf.size(of_block), shuffle_seed, block))
-            ).unbatch()
-        return records.batch(batch_size, drop_remainder=drop_remainder).map(self._parse)
+
+    @property
+    def _paths(self) -> tf.Tensor:
+        return tf.constant([str(path) for path in self._shards], tf.string)
 
     def _parse(self, records: tf.Tensor) -> dict[str, tf.Tensor]:
-        features = tf.io.parse_example(records, _RECORD_FEATURES)
-        gene_dtype = np.dtype(self.schema.gene_dtype)
-        row_lengths = tf.strings.length(features["gene"]) // gene_dtype.itemsize
-        return {
-            "row": tf.repeat(tf.range(tf.size(row_lengths)), row_lengths),
-            "gene": _decode(features["gene"], gene_dtype, tf.int32),
-            "value": _decode(features["value"], np.dtype(self.schema.value_dtype), tf.float32),
-            "batch": features["batch"],
-            "library_size": features["library_size"],
-        }
+        return parse_records(records, self.schema)
 
 
 class MemorySource:
@@ -109,33 +151,28 @@ class MemorySource:
         self._batch = tf.constant(batch_codes(adata.obs, batches)[cells])
         self._library_size = tf.constant(require_library_size(adata.obs).astype(np.float32)[cells])
 
-    def sparse_minibatches(self, batch_size: int, shuffle_seed: Any | None, drop_remainder: bool) -> tf.data.Dataset:
+    def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Gather the cells of every minibatch from memory."""
-        if shuffle_seed is None:
-            cells = tf.data.Dataset.range(self.n_cells)
-        else:
-            cells = tf.data.Dataset.from_tensor_slices(_permutation(self.n_cells, shuffle_seed))
-        return cells.batch(batch_size, drop_remainder=drop_remainder).map(self._gather)
+        return tf.data.Dataset.range(self.n_cells).batch(batch_size).map(self._gather)
+
+    def shuffled(self, batch_size: int, seeds: tf.data.Dataset) -> tf.data.Dataset:
+        """Gather the cells of every minibatch from memory, in a random order."""
+        cells = seeds.flat_map(
+            lambda seed: tf.data.Dataset.from_tensor_slices(_permutation(self.n_cells, seed)).batch(
+                batch_size, drop_remainder=True
+            )
+        )
+        return cells.map(self._gather)
 
     def _gather(self, cells: tf.Tensor) -> dict[str, tf.Tensor]:
-        starts, ends = tf.gather(self._splits, cells), tf.gather(self._splits, cells + 1)
-        entries = tf.ragged.range(starts, ends).flat_values
+        entries = tf.ragged.range(tf.gather(self._splits, cells), tf.gather(self._splits, cells + 1))
         return {
-            "row": tf.repeat(tf.range(tf.size(cells)), ends - starts),
-            "gene": tf.gather(self._gene, entries),
-            "value": tf.gather(self._value, entries),
+            "splits": entries.row_splits,
+            "gene": tf.gather(self._gene, entries.flat_values),
+            "value": tf.gather(self._value, entries.flat_values),
             "batch": tf.gather(self._batch, cells),
             "library_size": tf.gather(self._library_size, cells),
         }
-
-
-def _decode(strings: tf.Tensor, dtype: np.dtype, to: tf.DType) -> tf.Tensor:
-    if dtype == np.dtype("<u4"):  # decode_raw knows no uint32; four little bytes make one
-        parts = tf.reshape(tf.io.decode_raw(tf.strings.reduce_join(strings), tf.uint8), (-1, 4))
-        whole = tf.cast(parts, tf.int64) * tf.constant([1, 1 << 8, 1 << 16, 1 << 24], tf.int64)
-        return tf.cast(tf.reduce_sum(whole, axis=1), to)
-    kind = {"<u2": tf.uint16, "|u1": tf.uint8, "<f4": tf.float32}[dtype.str]
-    return tf.cast(tf.io.decode_raw(tf.strings.reduce_join(strings), kind, little_endian=True), to)
 
 
 def _permutation(size: Any, seed: Any, block: Any = 0) -> tf.Tensor:
@@ -143,6 +180,9 @@ def _permutation(size: Any, seed: Any, block: Any = 0) -> tf.Tensor:
 
     Stateless, unlike ``Dataset.shuffle``: the order does not depend on TensorFlow's global seed.
     """
-    both = tf.stack([tf.cast(seed, tf.int64), tf.cast(block, tf.int64)])
-    keys = tf.random.stateless_uniform([size], both, minval=None, maxval=None, dtype=tf.int32)
+    keys = tf.random.stateless_uniform([size], _two_numbers(seed, block), minval=None, maxval=None, dtype=tf.int32)
     return tf.cast(tf.argsort(keys, stable=True), tf.int64)
+
+
+def _two_numbers(seed: Any, block: Any) -> tf.Tensor:
+    return tf.stack([tf.cast(seed, tf.int64), tf.cast(block, tf.int64)])

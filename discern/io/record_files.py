@@ -1,4 +1,4 @@
-"""Finding the record files of a folder, of this program and of the published one."""
+"""The record files of a folder, of this program and of the published one: which they are, how much they hold."""
 
 from pathlib import Path
 
@@ -17,6 +17,13 @@ def prepare_train_valid(input_tfr: Path | str) -> tuple[list[Path], list[Path]]:
         ExperimentError: The folder lacks training or validation files.
     """
     return _files(Path(input_tfr), TRAINING), _files(Path(input_tfr), VALIDATION)
+
+
+def uncompressed_bytes(path: Path) -> int:
+    """Return the size of what a record file holds, as the last four bytes of a GZIP file tell it (modulo 4 GiB)."""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - 4))
+        return int.from_bytes(stream.read(4), "little")
 
 
 def _files(folder: Path, split: str) -> list[Path]:

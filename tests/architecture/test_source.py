@@ -15,6 +15,7 @@ TREES = {
 
 TENSORFLOW = {
     "io/cell_sources.py": "where minibatches come from",
+    "io/record_parsing.py": "parses whole minibatches of records",
     "io/minibatches.py": "the tf.data pipeline",
     "io/published_cells.py": "published record files",
     "training/devices.py": "threads and GPUs",

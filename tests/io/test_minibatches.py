@@ -1,10 +1,13 @@
 """Minibatches: the same numbers from records and from memory, in an order that only seed and epoch decide."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError
+from discern.io import cell_sources
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.minibatches import minibatches, minibatches_per_epoch, reshuffled_minibatches, training_minibatches
@@ -24,13 +27,16 @@ def data(make_counts, make_processed) -> DISCERNData:
     return make_processed(counts.tocsr())
 
 
-@pytest.fixture(params=["records", "memory"])
-def source(request, data, tmp_path):
+@pytest.fixture(params=["held records", "blocks of records", "memory"])
+def source(request, data, tmp_path, monkeypatch):
     """The training cells."""
     if request.param == "memory":
         return MemorySource(data, data.batches, data.cells_of("train"))
     write_records(data, tmp_path / "records")
-    return RecordSource(tmp_path / "records", TRAINING)
+    if request.param == "held records":
+        return RecordSource(tmp_path / "records", TRAINING)
+    monkeypatch.setattr(cell_sources, "_SMALLEST_BLOCK", 30)
+    return RecordSource(tmp_path / "records", TRAINING, memory_budget=1)
 
 
 def slow_expression(data: DISCERNData, cells: np.ndarray) -> np.ndarray:
@@ -103,6 +109,17 @@ def test_cells_without_counts_are_all_zeros(make_counts, make_processed, tmp_pat
     np.testing.assert_array_equal(minibatch["expression"][:5], np.tile(data.zeros, (5, 1)))
     expected = data.transform.dense(counts, data.obs["n_counts"].to_numpy())
     np.testing.assert_allclose(minibatch["expression"], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_minibatches_are_those_of_the_transform(source, data):
+    """Bit for bit those of projection: the logarithms of TensorFlow and NumPy differ in the last bit, nothing else."""
+    number = {int(value): i for i, value in enumerate(data.layers["counts"][:, 0].toarray().ravel())}
+    without_log = replace(data.transform, log=False, library_size=None)
+    both = (minibatches(source, transform, 16).as_numpy_iterator() for transform in (PLAIN, without_log))
+    for counts, scaled in zip(*both, strict=True):
+        cells = [number[int(value)] for value in counts["expression"][:, 0]]
+        expected = without_log.dense(data.layers["counts"][cells], counts["library_size"])
+        np.testing.assert_array_equal(scaled["expression"], expected)
 
 
 def test_unshuffled_minibatches_keep_the_last_small_one(source):

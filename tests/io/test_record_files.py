@@ -1,7 +1,9 @@
+import gzip
+
 import pytest
 
 from discern.errors import ExperimentError
-from discern.io.record_files import prepare_train_valid
+from discern.io.record_files import prepare_train_valid, uncompressed_bytes
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 
 
@@ -44,3 +46,14 @@ def test_a_folder_without_records_is_refused(tmp_path, present, missing):
 def test_an_absent_folder_is_refused(tmp_path):
     with pytest.raises(ExperimentError, match="holds no training records"):
         prepare_train_valid(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("content", [b"", b"x", bytes(70_000)])
+def test_the_uncompressed_size_is_that_of_the_content(content, tmp_path):
+    (tmp_path / "file").write_bytes(gzip.compress(content))
+    assert uncompressed_bytes(tmp_path / "file") == len(content)
+
+
+def test_an_empty_file_holds_nothing(tmp_path):
+    touch(tmp_path, "file")
+    assert uncompressed_bytes(tmp_path / "file") == 0

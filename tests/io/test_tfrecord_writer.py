@@ -15,9 +15,9 @@ def read_back(folder, split, n_genes):
     """Return (counts, batch, library size) of all cells of a split in the order of the files."""
     source = RecordSource(folder, split)
     counts, batch, library_size = [], [], []
-    for cells in source.sparse_minibatches(7, None, drop_remainder=False).as_numpy_iterator():
+    for cells in source.in_order(7).as_numpy_iterator():
         shape = (len(cells["batch"]), n_genes)
-        counts.append(sparse.csr_matrix((cells["value"], (cells["row"], cells["gene"])), shape=shape))
+        counts.append(sparse.csr_matrix((cells["value"], cells["gene"], cells["splits"]), shape=shape))
         batch.extend(cells["batch"])
         library_size.extend(cells["library_size"])
     return sparse.vstack(counts).toarray(), np.array(batch), np.array(library_size)
