@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+from anndata import AnnData
 from scipy import sparse
 
 from discern import keys
@@ -207,7 +208,7 @@ class CellsOnDisk:
         for piece in self._store.pieces:
             piece.path.unlink()
         self._store = kept
-        self.data = DISCERNData(self.data[cells, genes].copy(), self.data.batch_size, self.data.cachefile)
+        self.data = _kept(self.data, cells, genes)
 
     def restore_counts(self) -> None:
         """Do nothing: the files always hold raw counts."""
@@ -226,6 +227,20 @@ class CellsOnDisk:
     def write_records(self, folder: Path) -> None:
         """Write training records."""
         write_stored_records(self.data, self._store, folder, self._place.folder / "records", self._place.workers)
+
+
+def _kept(data: DISCERNData, cells: np.ndarray, genes: np.ndarray) -> DISCERNData:
+    """Return chosen cells and genes of annotation; a slice of an AnnData would hold most of it three times."""
+    kept = AnnData(
+        obs=data.obs[cells],
+        var=data.var[genes],
+        uns=dict(data.uns),
+        obsm={key: values[cells] for key, values in data.obsm.items()},
+        varm={key: values[genes] for key, values in data.varm.items()},
+    )
+    for column in kept.obs.select_dtypes("category"):
+        kept.obs[column] = kept.obs[column].cat.remove_unused_categories()
+    return DISCERNData(kept, data.batch_size, data.cachefile)
 
 
 def _run(function: Callable[[Chunks], Result], space: Space, target: float | None, piece: Piece) -> Result:
