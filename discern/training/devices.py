@@ -34,12 +34,22 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
         _LOGGER.warning("Threads and GPUs stay as they are, TensorFlow has already started: %s", error)
 
 
+def visible_gpus() -> list[str]:
+    """Return the names of the GPUs TensorFlow sees; this starts them."""
+    return [gpu.name for gpu in tf.config.list_logical_devices("GPU")]
+
+
 def wants_xla(setting: bool | Literal["auto"]) -> bool:
     """Return whether to compile the training step.
 
     Args:
-        setting: ``training.XLA``; ``auto`` compiles when TensorFlow sees a GPU.
+        setting: ``training.XLA``; ``auto`` compiles when TensorFlow sees a GPU. Within the scope of several devices
+            nothing is compiled: Keras would compile what they exchange, too, which XLA cannot.
     """
+    if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        if setting is True:
+            _LOGGER.info("training.XLA is true, but a step on several GPUs is not compiled.")
+        return False
     if setting == "auto":
         return bool(tf.config.get_visible_devices("GPU"))
     if setting and not tf.config.get_visible_devices("GPU"):
@@ -49,6 +59,7 @@ def wants_xla(setting: bool | Literal["auto"]) -> bool:
 
 def _show_gpus(gpus: Sequence[int]) -> None:
     found = tf.config.list_physical_devices("GPU")
+    gpus = list(dict.fromkeys(gpus))
     absent = [gpu for gpu in gpus if not 0 <= gpu < len(found)]
     if absent:
         _LOGGER.warning(

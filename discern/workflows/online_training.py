@@ -25,6 +25,7 @@ from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer
+from discern.training.several_devices import on_gpus
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.project import trained_family
 from discern.workflows.results import OnlineResult
@@ -50,15 +51,17 @@ def train_online(
         experiment: A trained experiment.
         filename: Raw counts.
         freeze: Train only layers whose shape depends on the number of batches.
-        gpus: GPUs to use in place of the configured ones.
+        gpus: GPUs to use in place of the configured ones; several train one model, see :mod:`discern.workflows.train`.
 
     Raises:
         ExperimentError: The experiment is not trained, or its model belongs to other data or parameters.
         DataError: The file cannot be used, or nothing would be trained.
+        ParametersError: The optimizer cannot be used on several GPUs.
         DivergenceError: A term of the loss is not finite.
     """
     config, folder = experiment.config.training, experiment.folder
-    set_gpu_and_threads(config.parallel_pc, config.GPU if gpus is None else gpus)
+    gpus = config.GPU if gpus is None else gpus
+    set_gpu_and_threads(config.parallel_pc, gpus)
     reference = _reference(experiment)
     trained = trained_family(experiment)
     _require_same_model(experiment, trained, reference)
@@ -74,8 +77,10 @@ def train_online(
         if folder.tfrecords.exists():
             write_records(joined, staging.tfrecords)
         write_json(staging.parameters_file, _parameters_with(experiment, Path(filename)))
-        family = _widened_family(experiment, trained, joined)
-        update_model(trained.model, family.model, freeze_unchanged=freeze)
+        with on_gpus(gpus, config, len(query.cells_of(TRAIN))):
+            family = _widened_family(experiment, trained, joined)
+            update_model(trained.model, family.model, freeze_unchanged=freeze)
+            family.compile(configured_optimizer(config), wants_xla(config.XLA))
         del joined, reference
         epochs = _train_on(query, family, config, staging)
         best = _ready_to_resume(staging, config)
@@ -120,7 +125,6 @@ def _widened_family(experiment: Experiment, trained: ModelFamily, joined: DISCER
 
 def _train_on(query: DISCERNData, family: ModelFamily, config: TrainingConfig, folder: ExperimentFolder) -> int:
     """Train on new cells only, as published; return the number of epochs."""
-    family.compile(configured_optimizer(config), wants_xla(config.XLA))
     train_cells, valid_cells = (
         MemorySource(query, family.data.batches, query.cells_of(split)) for split in (TRAIN, VALID)
     )

@@ -17,6 +17,7 @@ from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
 from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
+from discern.training.several_devices import on_gpus
 from discern.workflows.experiment import Experiment
 from discern.workflows.results import TrainResult
 
@@ -26,6 +27,9 @@ _LOGGER = logging.getLogger(__name__)
 def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: Path | None = None) -> TrainResult:
     """Train one experiment until ``max_steps`` or early stopping.
 
+    All GPUs that are named train this one model; the numbers are those of one GPU with the same minibatch, up to
+    rounding. Where several experiments run side by side, each is given one GPU.
+
     Args:
         experiment: A processed experiment.
         gpus: GPUs to use in place of the configured ones.
@@ -33,10 +37,12 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
 
     Raises:
         ExperimentError: The experiment was not processed, or its job belongs to another model.
+        ParametersError: The optimizer cannot be used on several GPUs.
         DivergenceError: A term of the loss is not finite.
     """
     config, folder = experiment.config.training, experiment.folder
-    set_gpu_and_threads(config.parallel_pc, config.GPU if gpus is None else gpus)
+    gpus = config.GPU if gpus is None else gpus
+    set_gpu_and_threads(config.parallel_pc, gpus)
     annotation = read_annotation(folder.processed_file)
     train_cells, valid_cells = _sources(folder, tfrecords or folder.tfrecords, annotation)
     description = DataDescription(
@@ -47,8 +53,9 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
         genes_sha256=genes_digest(annotation.genes),
     )
     model_config = experiment.config.model
-    family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
-    family.compile(configured_optimizer(config), wants_xla(config.XLA))
+    with on_gpus(gpus, config, train_cells.n_cells):
+        family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
+        family.compile(configured_optimizer(config), wants_xla(config.XLA))
     resumed = _take_up(folder, family)
     if _has_stopped(resumed, config) or resumed.epoch >= config.max_steps:
         _LOGGER.info(

@@ -92,3 +92,18 @@ print("done")
 def test_the_step_is_compiled_by_default_on_a_gpu_only(monkeypatch, setting, gpus, wanted):
     monkeypatch.setattr(devices.tf.config, "get_visible_devices", lambda kind: gpus)
     assert wants_xla(setting) is wanted
+
+
+def test_a_step_on_several_devices_is_not_compiled(monkeypatch, caplog):
+    caplog.set_level("INFO")
+    monkeypatch.setattr(devices.tf.config, "get_visible_devices", lambda kind: ["gpu0", "gpu1"])
+    monkeypatch.setattr(devices.tf.distribute, "get_strategy", lambda: SimpleNamespace(num_replicas_in_sync=2))
+    assert wants_xla("auto") is wants_xla(False) is False
+    assert caplog.records == []
+    assert wants_xla(True) is False
+    assert "a step on several GPUs is not compiled" in caplog.text
+
+
+def test_a_gpu_named_twice_is_one(tensorflow):
+    set_gpu_and_threads(0, [1, 1])
+    assert tensorflow.visible == ["gpu1"]
