@@ -4,7 +4,6 @@ Results come in the order of the pieces, whoever finished first, so that sums ov
 number of workers.
 """
 
-import logging
 import multiprocessing
 import signal
 from collections import deque
@@ -86,14 +85,12 @@ def worker_processes(n_workers: int) -> Iterator[Workers]:
         yield ThisProcess()
         return
     context = multiprocessing.get_context("spawn")  # forking a process that has threads may hang
-    level = logging.getLogger("discern").getEffectiveLevel()
-    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_start_worker, initargs=(level,))
+    pool = ProcessPoolExecutor(n_workers, mp_context=context, initializer=_ignore_ctrl_c)
     try:
         yield WorkerProcesses(pool, n_workers)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker(log_level: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends the workers
-    logging.getLogger("discern").setLevel(log_level)
+def _ignore_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches the whole group; the parent ends the workers

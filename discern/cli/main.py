@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import sys
 import traceback
 from typing import Any
@@ -21,7 +22,7 @@ from discern.cli.validate import validate
 from discern.errors import DiscernError, ExperimentError
 
 _EXIT_INTERRUPTED = 130
-_FILE_SYSTEM_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_FILE_SYSTEM_FAULTS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -78,7 +79,15 @@ def main() -> None:
         if session.debug or error.errno not in _FILE_SYSTEM_FAULTS:
             raise
         click.secho(f"Error: {error}. Check that the folder can be written and that the disk has room.", err=True)
-        sys.exit(ExperimentError.exit_code)
+        _end_at_once(ExperimentError.exit_code)
     except Exception:
         _LOGGER.debug("Ended with an unexpected error", exc_info=True)
         raise
+
+
+def _end_at_once(exit_code: int) -> None:
+    """End without what libraries do at the end: HDF5 crashes there when one of its files could not be written."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)

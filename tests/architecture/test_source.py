@@ -19,6 +19,10 @@ TENSORFLOW = {
     "io/minibatches.py": "the tf.data pipeline",
     "io/published_cells.py": "published record files",
     "training/devices.py": "threads and GPUs",
+    "training/several_devices.py": "one model on several devices",
+    "layers/replicas.py": "what the devices of one model tell each other",
+    "compiled_regions.py": "compiles parts of a training step",
+    "optimizers/fused_adam.py": "Adam's update in one pass",
     "workflows/doctor.py": "times every device",
     "cli/quiet_tensorflow.py": "holds back what it prints while it starts",
 }
