@@ -57,7 +57,8 @@ def run_on_two_cpus():
 
     def run(program: str, *arguments) -> str:
         command = [sys.executable, "-c", _TWO_CPUS + program, *map(str, arguments)]
-        result = subprocess.run(command, capture_output=True, text=True, timeout=400)
+        root = Path(__file__).resolve().parents[1]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=400, cwd=root)
         assert result.returncode == 0, result.stderr[-4000:]
         return result.stdout
 
