@@ -1,0 +1,1 @@
+"""Speed, memory and disk, measured by hand: see docs/benchmarks.md."""
