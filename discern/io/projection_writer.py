@@ -14,6 +14,7 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from discern.io.growing_arrays import ChunkWriter, GrowingArray, GrowingCSR
+from discern.io.hdf5_files import hdf5_to_write
 from discern.io.matrix_rows import Rows
 from discern.io.whole_files import replacing_file
 
@@ -47,7 +48,7 @@ class ProjectionWriter:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing_file(self._path))
             anndata.AnnData(obs=self._obs, var=self._var, uns=dict(self._uns)).write_h5ad(temporary)
-            file = stack.enter_context(h5py.File(temporary, "r+"))
+            file = stack.enter_context(hdf5_to_write(temporary))
             if "X" in file:
                 del file["X"]
             self._file, self._stack = file, stack.pop_all()

@@ -86,6 +86,7 @@ class StoredSparseRows:
             values = slice(int(indptr[0]), int(indptr[-1]))
             arrays = (group["data"][values], group["indices"][values], indptr - indptr[0])
         matrix = sparse.csr_matrix(arrays, shape=(stop - start, self.stored_shape[1]))
+        matrix.check_format(full_check=True)  # scipy writes wherever the wrong index of a damaged file points to
         return to_csr(matrix if self.columns is None else matrix[:, self.columns])
 
 

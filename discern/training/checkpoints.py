@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from discern.errors import DiscernError, ExperimentError, ShapeError
+from discern.io.hdf5_files import hdf5_to_write
 from discern.io.transform import InputTransform
 from discern.io.whole_files import replacing_file
 from discern.models.catalog import CONFIGS, FAMILIES
@@ -65,7 +66,7 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
         "monitored": checkpoint.monitored,
         "early_stopping": checkpoint.early_stopping,
     }
-    with replacing_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing_file(path) as temporary, hdf5_to_write(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["description"] = json.dumps(description)
         for variable in model.weights:
