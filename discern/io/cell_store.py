@@ -13,6 +13,7 @@ from discern.io.raw_input import RawInput
 from discern.io.reading import naming_the_file
 from discern.io.record_format import narrowest_dtypes
 from discern.io.row_readers import MemoryRows, RowReader, StoredColumns
+from discern.progress import progress
 from discern.workers import ThisProcess, Workers
 
 
@@ -150,7 +151,11 @@ def store_inputs(
             for index, (start, stop) in enumerate(blocks)
         ]
         readers = ThisProcess() if isinstance(rows, MemoryRows) else workers
-        done = list(readers.map(_store_block, tasks))
+        done: list[tuple[Piece, Findings]] = []
+        with progress(f"Reading {raw.path or 'data'}, piece", len(tasks)) as report:
+            for result in readers.map(_store_block, tasks):
+                done.append(result)
+                report(len(done))
         pieces += [piece for piece, _ in done]
         findings.append([found for _, found in done])
     return CellStore(len(columns[0]), tuple(pieces)), findings
