@@ -25,6 +25,7 @@ from discern.projection.targets import Target
 from discern.training.checkpoints import Checkpoint, is_checkpoint, save_checkpoint
 from discern.training.devices import wants_xla
 from discern.training.fit import fit
+from discern.training.precision import computing_in, optimizer_for
 from discern.training.progress_line import ProgressLine
 from discern.training.set_up import configured_optimizer
 from discern.training.trained_model import best_model_of, load_trained
@@ -116,7 +117,8 @@ class DISCERN:
 
     def _new_family(self, description: DataDescription) -> ModelFamily:
         config = self.config.model
-        return FAMILIES.get(config.name)(config, description, self.config.training.seed)
+        with computing_in(self.config.training.precision):
+            return FAMILIES.get(config.name)(config, description, self.config.training.seed)
 
     def _adopt(self, family: ModelFamily, step: int = 0, knows_data: bool = False) -> None:
         self.family, self.wae_model, self.start_step, self._knows_data = family, family.model, step, knows_data
@@ -133,8 +135,8 @@ class DISCERN:
             optimizer: A Keras optimizer.
             scale: Weight of the reconstruction term.
         """
-        self._optimizer, self._scale = optimizer, scale
-        self._family.compile(optimizer, wants_xla(self.config.training.XLA), reconstruction_weight=scale)
+        self._optimizer, self._scale = optimizer_for(self.config.training.precision, optimizer), scale
+        self._family.compile(self._optimizer, wants_xla(self.config.training.XLA), reconstruction_weight=scale)
 
     def restore_model(self, directory: Path) -> None:
         """Load the best model of a job folder; ``start_step`` becomes its number of epochs.
@@ -143,7 +145,8 @@ class DISCERN:
             ExperimentError: The folder holds no model.
         """
         path = best_model_of(directory)
-        family, checkpoint = load_trained(path)
+        with computing_in(self.config.training.precision):
+            family, checkpoint = load_trained(path)
         self._adopt(family, checkpoint.epoch, knows_data=is_checkpoint(path))
 
     def training(

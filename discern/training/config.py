@@ -19,6 +19,8 @@ from discern.registry import LEARNING_RATE_SCHEDULES, OPTIMIZERS
 _DEFAULT_ALGORITHM = "RectifiedAdam"
 _PUBLISHED_BETAS = {"beta_1": 0.85, "beta_2": 0.95}
 
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+
 
 class EarlyStoppingConfig(ConfigSection):
     """When training stops before ``max_steps``.
@@ -93,8 +95,10 @@ class TrainingConfig(ConfigSection):
         batch_size: Cells per minibatch.
         max_steps: Epochs at most.
         parallel_pc: Threads of one operation, half as many operations side by side; 0 lets TensorFlow decide.
-        GPU: Indices of the GPUs to use; an empty list means the CPU.
+        GPU: Indices of the GPUs to use, all for one model; an empty list means the CPU.
         XLA: Compile the training step; ``auto`` does so on a GPU only: on CPUs the compiled step is a third slower.
+        precision: Format of the wide matrix products while training: ``float32``, ``mixed_bfloat16`` or
+            ``mixed_float16``; weights and losses are in float32 in any case, and so is projection.
         early_stopping: null trains all ``max_steps``.
         optimizer: The optimizer.
         seed: Drives initial weights, the order of the cells and every random draw.
@@ -107,6 +111,7 @@ class TrainingConfig(ConfigSection):
     parallel_pc: NonNegativeInt = 5
     GPU: list[NonNegativeInt] = [0]
     XLA: bool | Literal["auto"] = "auto"
+    precision: Precision = "float32"
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)

@@ -12,17 +12,19 @@ from discern.training.checkpoint_callback import SaveCheckpoints
 from discern.training.checkpoints import Checkpoint
 from discern.training.config import TrainingConfig
 from discern.training.early_stopping import DelayedEarlyStopping
+from discern.training.precision import optimizer_for
 from discern.training.progress_line import ProgressLine
 
 _UMAP_CELLS = 5000
 
 
 def configured_optimizer(config: TrainingConfig) -> keras.Optimizer:
-    """Return a new optimizer."""
+    """Return a new optimizer, with loss scaling where the precision needs it."""
     settings = config.optimizer
-    return build_optimizer(
+    optimizer = build_optimizer(
         settings.algorithm, settings.learning_rate, settings.arguments, settings.learning_decay, settings.Lookahead
     )
+    return optimizer_for(config.precision, optimizer)
 
 
 def monitored_value(config: TrainingConfig) -> str:

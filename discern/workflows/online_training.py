@@ -24,6 +24,7 @@ from discern.training.checkpoints import Checkpoint, is_checkpoint, load_family,
 from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
+from discern.training.precision import computing_in
 from discern.training.set_up import configured_callbacks, configured_optimizer
 from discern.training.several_devices import on_gpus
 from discern.workflows.experiment import Experiment, experiment_of_folder
@@ -77,7 +78,7 @@ def train_online(
         if folder.tfrecords.exists():
             write_records(joined, staging.tfrecords)
         write_json(staging.parameters_file, _parameters_with(experiment, Path(filename)))
-        with on_gpus(gpus, config, len(query.cells_of(TRAIN))):
+        with on_gpus(gpus, config, len(query.cells_of(TRAIN))), computing_in(config.precision):
             family = _widened_family(experiment, trained, joined)
             update_model(trained.model, family.model, freeze_unchanged=freeze)
             family.compile(configured_optimizer(config), wants_xla(config.XLA))

@@ -16,6 +16,7 @@ from discern.training.checkpoints import Checkpoint, load_state, load_weights, r
 from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
+from discern.training.precision import computing_in
 from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
 from discern.training.several_devices import on_gpus
 from discern.workflows.experiment import Experiment
@@ -53,7 +54,7 @@ def train(experiment: Experiment, *, gpus: list[int] | None = None, tfrecords: P
         genes_sha256=genes_digest(annotation.genes),
     )
     model_config = experiment.config.model
-    with on_gpus(gpus, config, train_cells.n_cells):
+    with on_gpus(gpus, config, train_cells.n_cells), computing_in(config.precision):
         family: ModelFamily = FAMILIES.get(model_config.name)(model_config, description, config.seed)
         family.compile(configured_optimizer(config), wants_xla(config.XLA))
     resumed = _take_up(folder, family)

@@ -1,11 +1,11 @@
-"""The product in another order gives the layer and the gradients of Keras' Dense."""
+"""Products in another order or format give the layer and the gradients of Keras' Dense."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from discern.layers.dense import WideDense
+from discern.layers.dense import ProductDense, WideDense, products_in
 
 CELLS = np.random.default_rng(0).normal(size=(6, 5)).astype("float32")
 
@@ -35,9 +35,39 @@ def test_is_the_dense_layer_of_keras(arguments, jit):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
-def test_half_precision_and_config():
-    layer = WideDense(7, dtype="mixed_bfloat16", name="scores")
-    assert layer(CELLS).dtype == tf.bfloat16
-    assert layer.kernel.dtype == "float32"
+@pytest.mark.parametrize("kind", [ProductDense, WideDense])
+def test_same_bits_as_keras_without_a_product_dtype(kind):
+    output, gradients = output_and_gradients(kind, jit=False, activation="sigmoid")
+    expected, expected_gradients = output_and_gradients(keras.layers.Dense, jit=False, activation="sigmoid")
+    np.testing.assert_array_equal(output, expected)
+    for one, other in zip(gradients[1:], expected_gradients[1:], strict=True):  # those of the weights
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(("dtype", "digits"), [("bfloat16", 8), ("float16", 11)])
+@pytest.mark.parametrize("kind", [ProductDense, WideDense])
+def test_only_products_are_rounded(kind, dtype, digits, jit):
+    """Against NumPy in float64 on operands that TensorFlow rounded."""
+    output, (of_cells, of_kernel, of_bias) = output_and_gradients(kind, jit, product_dtype=dtype)
+    assert {one.dtype for one in (output, of_cells, of_kernel, of_bias)} == {tf.float32}
+
+    def rounded(values):
+        return tf.cast(tf.cast(values, dtype), tf.float64).numpy()
+
+    kernel = rounded(keras.initializers.HeNormal(seed=1)((5, 7)))
+    upstream = np.cos(output)  # the slope of the sine
+    of_products = rounded(upstream)
+    close = {"rtol": 2.0**-digits, "atol": 2.0**-digits}
+    np.testing.assert_allclose(output, rounded(CELLS) @ kernel, **close)
+    np.testing.assert_allclose(of_cells, of_products @ kernel.T, **close)
+    np.testing.assert_allclose(of_kernel, rounded(CELLS).T @ of_products, **close)
+    np.testing.assert_allclose(of_bias, upstream.sum(axis=0), rtol=1e-5)
+
+
+def test_config_keeps_the_product_dtype():
+    with products_in("bfloat16"):
+        layer = WideDense(7, name="scores")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
-    assert (type(copy), copy.units, copy.name) == (WideDense, 7, "scores")
+    assert (type(copy), copy.units, copy.name, copy.product_dtype) == (WideDense, 7, "scores", "bfloat16")
+    assert WideDense(7).product_dtype is None

@@ -31,6 +31,7 @@ def test_defaults_are_the_published_ones():
     assert config.early_stopping == EarlyStoppingConfig(delay=5, patience=30, min_delta=0.01, monitor="val_loss")
     assert not config.tensorboard
     assert config.umap_every == 0
+    assert config.precision == "float32"
 
 
 @pytest.mark.parametrize("name", ["RectifiedAdam", "tensorflow_addons.optimizers.RectifiedAdam"])
@@ -62,6 +63,7 @@ def test_lookahead_and_old_spelling():
         ({"optimizer": {"learning_decay": {"decay_steps": 3}}}, "learning_decay needs a 'name'"),
         ({"optimizer": {"learning_decay": {"name": "ExponentialDecay", "steps": 3}}}, "does not take 'steps'"),
         ({"batch_size": 0}, "greater than 0"),
+        ({"precision": "bfloat16"}, "'float32', 'mixed_bfloat16' or 'mixed_float16'"),
         ({"GPU": [-1]}, "greater than or equal to 0"),
         ({"early_stopping": {"mode": "up"}}, "'auto', 'min' or 'max'"),
         ({"early_stopping": {"patient": 3}}, "Extra inputs"),

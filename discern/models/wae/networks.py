@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from discern.compiled_regions import in_one_pass
-from discern.layers.dense import WideDense
+from discern.layers.dense import ProductDense, WideDense
 from discern.layers.dropout import SharedDropout
 from discern.layers.mmdpp import MMDPP
 from discern.layers.output_functions import OutputExpression, apply_output_function
@@ -184,7 +184,7 @@ def _hidden_layers(
     activation = _activation(activation_fn)
     for number, (width, normalisation) in enumerate(zip(widths, normalisations, strict=True)):
         name = f"{side}_{number}"
-        dense = keras.layers.Dense(width, use_bias=False, kernel_initializer=_he_normal(seeds), name=f"{name}_dense")
+        dense = ProductDense(width, use_bias=False, kernel_initializer=_he_normal(seeds), name=f"{name}_dense")
         normalise = NORMALISATIONS.get(normalisation)
         cells = normalise(dense(cells), labels, width, _regularizer(conditional_regularization), name=name)
         cells = keras.layers.Activation(activation, name=f"{name}_activation")(cells)
