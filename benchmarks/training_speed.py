@@ -1,11 +1,13 @@
 """How near does training come to the speed at which this machine multiplies matrices?
 
 Usage: python benchmarks/training_speed.py [--genes 2000 8000 20000] [--rounds 9] [--minibatches 2]
+    [--precision mixed_bfloat16]
 
 Trains the model of parameters.json from records of generated cells (7 % non-zero). Everything is timed in turns, so that
 other work on the machine slows all of it alike; medians over the rounds are printed. The shares are
 
-* of the rate: floating point operations of the model's matrix products, at the rate of the fastest of several products;
+* of the rate: operations of the model's matrix products, at the rate of the fastest of square products of several sizes
+  and the model's own;
 * of the products: the time of the model's own products, run on their own.
 
 Both are printed in wall time and in processor time; the second hardly depends on other work on the machine.
@@ -18,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import anndata
 import keras
@@ -37,13 +39,14 @@ from discern.models.contract import DataDescription
 from discern.models.wae.config import WAEConfig
 from discern.models.wae.family import WAEFamily
 from discern.scaling import GeneScaling
-from discern.training.config import TrainingConfig
+from discern.training.config import Precision, TrainingConfig
 from discern.training.fit import fit
+from discern.training.precision import computing_in
 from discern.training.set_up import configured_optimizer
 
 PARAMETERS = Path(__file__).parents[1] / "parameters.json"
 LIBRARY_SIZE = 20_000.0
-SQUARE = 2048
+SQUARES = (1024, 2048, 3072)
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def products_of(family: WAEFamily) -> list[Product]:
     data = {id(tensor) for tensor in [*family.encoder.inputs, family.decoder.inputs[1]]}
     layers = [*family.encoder.layers, *family.decoder.layers]
     return [
-        Product(*layer.kernel.shape, input_gradient=id(layer.input) not in data)
+        Product(layer.kernel.shape[0], layer.kernel.shape[1], input_gradient=id(layer.input) not in data)
         for layer in layers
         if isinstance(layer, keras.layers.Dense)
     ]
@@ -78,6 +81,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--minibatches", type=int, default=2, help="steps of one round")
     parser.add_argument("--epochs", type=int, default=0, help="also train so many epochs and report drift and overhead")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="compared with float32")
     arguments = parser.parse_args()
     experiment = load_experiments(PARAMETERS)[0].config
     for n_genes in arguments.genes:
@@ -93,14 +97,16 @@ def report(n_genes: int, folder: Path, model: WAEConfig, training: TrainingConfi
     data = DataDescription(n_genes, ("a", "b"), source.n_cells, transform)
     batch_size = training.batch_size
 
-    def compiled(**changes: Any) -> WAEFamily:
-        family = WAEFamily(model.model_copy(update=changes), data, training.seed)
-        family.compile(configured_optimizer(training), jit_compile=False)
+    def compiled(precision: Precision) -> WAEFamily:
+        configured = training.model_copy(update={"precision": precision})
+        with computing_in(precision):
+            family = WAEFamily(model, data, training.seed)
+        family.compile(configured_optimizer(configured), jit_compile=False)
         family.model.optimizer.build(family.model.trainable_variables)
         family.model.make_train_function()
         return family
 
-    family = compiled()
+    family = compiled("float32")
     records = training_minibatches(source, transform, batch_size, training.seed).map(family.model_input)
     first = next(iter(records))
     memory = iter(tf.data.Dataset.from_tensors(first).repeat())
@@ -108,26 +114,32 @@ def report(n_genes: int, folder: Path, model: WAEConfig, training: TrainingConfi
     steps = arguments.minibatches
     products = products_of(family)
     runs: dict[str, tuple[Callable[[], Any], int]] = {
-        "square": (_square(), 1),
+        **{f"square {size}": (_square(size), 1) for size in SQUARES},
         "products": (_products_alone(products, batch_size), steps),
         "records": (lambda: _step(family, from_records), steps),
         "memory": (lambda: _step(family, memory), steps),
         "gradients": (_without_optimizer(family, first), steps),
         "forward": (_forward(family, first), steps),
     }
+    if arguments.precision != "float32":
+        rounded, in_turn = compiled(arguments.precision), iter(records)
+        runs[arguments.precision] = (lambda: _step(rounded, in_turn), steps)
     wall, processor = alternating(runs, arguments.rounds)
     operations = sum(one.operations(batch_size) for one in products)
-    ideal = operations / (2 * SQUARE**3)
     print(f"{n_genes} genes: {operations / batch_size / 1e6:.1f} MFLOP per cell")
     for name, seconds in (("wall", wall), ("processor", processor)):
-        rate = 2 * SQUARE**3 / statistics.median(seconds["square"]) / 1e9
+        ideal, rate = _at_full_rate(seconds, products, batch_size)
         print(
-            f"  {name:<10} {rate:6.0f} GFLOP/s {batch_size / statistics.median(seconds['records']):6.0f} cells/s  share "
-            f"of the rate {_ratio(seconds['square'], seconds['records']) * ideal:.1%}, "
+            f"  {name:<10} {rate / 1e9:6.0f} GFLOP/s {batch_size / statistics.median(seconds['records']):6.0f} cells/s  share "
+            f"of the rate {_ratio(ideal, seconds['records']):.1%}, "
             f"of the products {_ratio(seconds['products'], seconds['records']):.1%}"
         )
-        parts = ", ".join(f"{key} {statistics.median(seconds[key]) * 1e3:.0f}" for key in runs if key != "square")
+        parts = ", ".join(f"{key} {statistics.median(seconds[key]) * 1e3:.0f}" for key in runs if "square" not in key)
         print(f"  {'':<10} ms per step: {parts}")
+        if arguments.precision in runs:
+            rounded_seconds = seconds[arguments.precision]
+            print(f"  {'':<10} {arguments.precision}: {_ratio(rounded_seconds, seconds['records']):.2f} of the time, "
+                  f"{_ratio(ideal, rounded_seconds):.1%} of the float32 rate")  # fmt: skip
     if arguments.epochs:
         report_epochs(family, source, RecordSource(folder, VALIDATION), training, arguments.epochs)
 
@@ -231,8 +243,20 @@ def _step(family: WAEFamily, feed: Iterator[Any]) -> None:
     family.model.optimizer.iterations.numpy()  # waits for the step
 
 
-def _square() -> Callable[[], Any]:
-    matrix = tf.random.stateless_normal((SQUARE, SQUARE), (0, 0))
+def _at_full_rate(seconds: dict[str, list[float]], products: list[Product], n_cells: int) -> tuple[list[float], float]:
+    """Return the seconds of one step at the rate of the fastest products, round by round, and the median rate."""
+    fastest = [
+        max(2 * size**3 / seconds[f"square {size}"][number] for size in SQUARES)
+        for number in range(len(seconds["records"]))
+    ]
+    # the model's own products take part: some of their shapes run faster than a square
+    operations = sum(one.operations(n_cells) for one in products)
+    rates = [max(rate, operations / own) for rate, own in zip(fastest, seconds["products"], strict=True)]
+    return [operations / rate for rate in rates], statistics.median(rates)
+
+
+def _square(size: int) -> Callable[[], Any]:
+    matrix = tf.random.stateless_normal((size, size), (0, 0))
     multiply = tf.function(lambda: tf.matmul(matrix, matrix))
     return lambda: multiply()[0, 0].numpy()
 
