@@ -19,6 +19,10 @@ _SETTINGS = {
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # the first error is raised; later ones would only be printed
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
+_LOOPBACK = "127.0.0.1"
+# Ray replaces a loopback address by that of a network interface, and then listens on all of them, unless this is 0. The
+# name speaks of other systems, where 0 is the default; Ray reads it when it is imported.
+_ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -75,8 +79,9 @@ def _result(reference: Any) -> Any:
 def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Workers]:
     """Connect to a Ray cluster and give its workers; the connection ends with the block.
 
-    A local cluster listens on the loopback interface only. The machines of another one must see the same files under
-    the same names and have this program installed.
+    A local cluster listens on the loopback interface only, unless this process had imported Ray before: then a warning
+    tells it, and Ray's token is what keeps others out. The machines of another cluster must see the same files under the
+    same names and have this program installed.
 
     Args:
         address: ``local`` starts a cluster on this machine; else where a running one is: HOST:PORT, or ``auto``.
@@ -87,14 +92,9 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Wor
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    import ray
-
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    if address == LOCAL:
-        options |= {"num_cpus": n_cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     try:
         _require_listener(address)
-        ray.init(address=address, **options)
+        ray = _connect(address, n_cpus)
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ExperimentError(
@@ -107,6 +107,39 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Wor
         yield RayWorkers(cpus)
     finally:
         ray.shutdown()
+
+
+def _connect(address: str, n_cpus: int | None) -> Any:
+    """Connect this process to a cluster, or start one, and return the module ``ray``."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
+    with _set(_ONE_MACHINE, "0" if address == LOCAL else None):
+        import ray
+
+        if address == LOCAL:
+            options |= {"num_cpus": n_cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
+        ray.init(address=address, **options)
+    if address == LOCAL and any(node["NodeManagerAddress"] != _LOOPBACK for node in ray.nodes()):
+        _LOGGER.warning(
+            "Ray listens on all network interfaces, since it had been imported before; its token keeps others out. "
+            "Set %s=0 before the program starts to have it listen on this machine only.",
+            _ONE_MACHINE,
+        )
+    return ray
+
+
+@contextmanager
+def _set(variable: str, value: str | None) -> Iterator[None]:
+    """Set a variable of the environment for a while; None leaves it as it is."""
+    before = os.environ.get(variable)
+    if value is not None:
+        os.environ[variable] = value
+    try:
+        yield
+    finally:
+        if value is not None and before is None:
+            del os.environ[variable]
+        elif before is not None:
+            os.environ[variable] = before
 
 
 def _require_listener(address: str) -> None:

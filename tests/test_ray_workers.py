@@ -52,6 +52,52 @@ def test_an_address_where_nothing_answers(address):
         pass
 
 
+_LISTENERS = """
+import os, sys
+import psutil
+if sys.argv[1] == "imported before":
+    import ray
+from discern.ray_workers import ray_workers
+
+def listening(_):
+    return os.getpid()
+
+with ray_workers(n_cpus=1) as workers:
+    list(workers.map(listening, [1]))
+    this = psutil.Process()
+    for process in [this, *this.children(recursive=True)]:
+        for connection in process.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                print(process.name(), connection.laddr.ip)
+print("left:", os.environ.get("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"))
+"""
+
+
+def listeners(when):
+    done = subprocess.run(
+        [sys.executable, "-c", _LISTENERS, when], capture_output=True, text=True, timeout=240, check=True
+    )
+    *found, left = done.stdout.splitlines()
+    assert left == "left: None"
+    names = {line.split()[0] for line in found}
+    assert {"gcs_server", "raylet"} <= names, found
+    return {line.split()[-1].removeprefix("::ffff:") for line in found}, done.stderr
+
+
+@pytest.mark.slow
+def test_a_local_cluster_listens_on_the_loopback_interface_only():
+    addresses, errors = listeners("imported by us")
+    assert addresses == {"127.0.0.1"}
+    assert "interfaces" not in errors
+
+
+@pytest.mark.slow
+def test_a_cluster_that_others_reach_is_told():
+    addresses, errors = listeners("imported before")
+    reachable = bool(addresses - {"127.0.0.1", "::1"})
+    assert reachable == ("Ray listens on all network interfaces" in errors)
+
+
 @pytest.mark.slow
 def test_process_on_two_nodes_gives_what_one_machine_gives(data_dir, tmp_path):
     """A head and a second node, started by hand as the documentation says."""
