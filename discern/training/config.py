@@ -102,6 +102,8 @@ class TrainingConfig(ConfigSection):
         early_stopping: null trains all ``max_steps``.
         optimizer: The optimizer.
         seed: Drives initial weights, the order of the cells and every random draw.
+        deterministic: ``auto`` gives the same bits in every run on a CPU, on a GPU only nearly; ``true`` also on a GPU, where
+            operations are then slower.
         tensorboard: Write TensorBoard logs into ``job/tensorboard``.
         umap_every: Draw a UMAP picture of the latent space every so many epochs; 0 draws none.
     """
@@ -115,10 +117,11 @@ class TrainingConfig(ConfigSection):
     early_stopping: EarlyStoppingConfig | None = EarlyStoppingConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     seed: int = Field(default=0, ge=0, lt=2**31)
+    deterministic: bool | Literal["auto"] = "auto"
     tensorboard: bool = False
     umap_every: NonNegativeInt = 0
 
-    @field_validator("XLA", mode="before")
+    @field_validator("XLA", "deterministic", mode="before")
     @classmethod
     def _switch(cls, value: Any) -> Any:
         if value != "auto" and not isinstance(value, bool):

@@ -11,8 +11,10 @@ from discern.available_cpus import available_cpus
 _LOGGER = logging.getLogger(__name__)
 
 
-def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
-    """Choose the GPUs this process sees and the threads TensorFlow uses.
+def set_gpu_and_threads(
+    n_threads: int, gpus: Sequence[int] | None, deterministic: bool | Literal["auto"] = "auto"
+) -> None:
+    """Choose the GPUs this process sees, the threads TensorFlow uses, and whether GPUs repeat their bits.
 
     A GPU that is not there is a warning and the CPU is used. TensorFlow cannot change these once it has run
     something: a second call that asks for something else is a warning.
@@ -21,6 +23,7 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
         n_threads: Threads of one operation, at most one per available CPU; half as many operations run side by side.
             0 lets TensorFlow decide.
         gpus: Indices of the GPUs; empty for the CPU only; None leaves all visible.
+        deterministic: ``training.deterministic``; only a GPU needs to be told.
     """
     try:
         if n_threads > 0:
@@ -32,6 +35,13 @@ def set_gpu_and_threads(n_threads: int, gpus: Sequence[int] | None) -> None:
             _show_gpus(gpus)
     except RuntimeError as error:
         _LOGGER.warning("Threads and GPUs stay as they are, TensorFlow has already started: %s", error)
+    _repeat_bits(deterministic)
+
+
+def gpu_names() -> list[str]:
+    """Return the models of the GPUs TensorFlow may use; none is started."""
+    gpus = tf.config.get_visible_devices("GPU")
+    return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
 
 
 def visible_gpus() -> list[str]:
@@ -55,6 +65,19 @@ def wants_xla(setting: bool | Literal["auto"]) -> bool:
     if setting and not tf.config.get_visible_devices("GPU"):
         _LOGGER.info("training.XLA is true, but on a CPU the compiled step is slower; 'auto' leaves it out there.")
     return setting
+
+
+def _repeat_bits(deterministic: bool | Literal["auto"]) -> None:
+    if not tf.config.get_visible_devices("GPU"):
+        return
+    if deterministic is True:
+        tf.config.experimental.enable_op_determinism()
+        _LOGGER.info(
+            "training.deterministic: two runs give the same bits. On a GPU this takes time: deterministic operations are "
+            "slower, and what has none is an error."
+        )
+    elif deterministic == "auto":
+        _LOGGER.info("On a GPU two runs differ in the last bits; training.deterministic: true makes them equal.")
 
 
 def _show_gpus(gpus: Sequence[int]) -> None:

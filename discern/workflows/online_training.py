@@ -62,7 +62,7 @@ def train_online(
     """
     config, folder = experiment.config.training, experiment.folder
     gpus = config.GPU if gpus is None else gpus
-    set_gpu_and_threads(config.parallel_pc, gpus)
+    set_gpu_and_threads(config.parallel_pc, gpus, config.deterministic)
     reference = _reference(experiment)
     trained = trained_family(experiment)
     _require_same_model(experiment, trained, reference)

@@ -60,7 +60,7 @@ def project(
             "--all-batches."
         )
     training = experiment.config.training
-    set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus)
+    set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
     require_model(experiment)
     with _opened(experiment, filename) as cells:
         family = trained_family(experiment)

@@ -68,6 +68,7 @@ def test_lookahead_and_old_spelling():
         ({"early_stopping": {"mode": "up"}}, "'auto', 'min' or 'max'"),
         ({"early_stopping": {"patient": 3}}, "Extra inputs"),
         ({"seed": 2**31}, "less than"),
+        ({"deterministic": "yes"}, "true, false or .auto."),
     ],
 )
 def test_faults_are_told(section, message):

@@ -107,3 +107,31 @@ def test_a_step_on_several_devices_is_not_compiled(monkeypatch, caplog):
 def test_a_gpu_named_twice_is_one(tensorflow):
     set_gpu_and_threads(0, [1, 1])
     assert tensorflow.visible == ["gpu1"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "gpus", "switched", "told"),
+    [
+        (True, ["gpu0"], 1, "deterministic operations are slower"),
+        ("auto", ["gpu0"], 0, "two runs differ in the last bits"),
+        (False, ["gpu0"], 0, None),
+        (True, [], 0, None),
+        ("auto", [], 0, None),
+    ],
+)
+def test_deterministic_operations_are_for_gpus_that_ask(monkeypatch, tensorflow, caplog, setting, gpus, switched, told):
+    caplog.set_level("INFO")
+    calls = []
+    monkeypatch.setattr(devices.tf.config, "get_visible_devices", lambda kind: gpus)
+    monkeypatch.setattr(devices.tf.config.experimental, "enable_op_determinism", lambda: calls.append(1))
+    set_gpu_and_threads(0, None, setting)
+    assert len(calls) == switched
+    assert told in caplog.text if told else caplog.records == []
+
+
+def test_gpus_are_named_by_their_model(monkeypatch):
+    details = {"a": {"device_name": "NVIDIA H100"}, "b": {}}
+    gpus = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
+    monkeypatch.setattr(devices.tf.config, "get_visible_devices", lambda kind: gpus)
+    monkeypatch.setattr(devices.tf.config.experimental, "get_device_details", lambda gpu: details[gpu.name])
+    assert devices.gpu_names() == ["NVIDIA H100", "b"]
