@@ -4,11 +4,25 @@ TensorFlow runs a formula one operation at a time, and each reads and writes who
 pass through memory that also yields the gradient. Keras can compile a whole step only, which is slower on CPUs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_VALUES_ONLY: ContextVar[bool] = ContextVar("values_only", default=False)
+
+
+@contextmanager
+def values_only() -> Iterator[None]:
+    """Let regions that are traced here give no gradients, as validation needs none."""
+    token = _VALUES_ONLY.set(True)
+    try:
+        yield
+    finally:
+        _VALUES_ONLY.reset(token)
 
 
 def compiles_regions() -> bool:
@@ -26,6 +40,8 @@ def in_one_pass(function: Callable[..., Any], *variables: Any) -> Any:
     """
     if not compiles_regions():
         return function(*variables)
+    if _VALUES_ONLY.get():
+        return tf.function(function, jit_compile=True, autograph=False)(*variables)
 
     @tf.function(jit_compile=True, autograph=False)
     def values_and_slopes(*variables: Any) -> tuple[Any, list[Any]]:

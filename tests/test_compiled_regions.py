@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import ops
 
 from discern import compiled_regions
-from discern.compiled_regions import in_one_pass
+from discern.compiled_regions import in_one_pass, values_only
 
 RNG = np.random.default_rng(0)
 A, B = (tf.constant(RNG.normal(size=(4, 3)).astype("float32")) for _ in range(2))
@@ -64,3 +64,22 @@ def test_sizes_may_be_unknown():
 def test_without_a_graph_the_function_is_simply_called(monkeypatch):
     monkeypatch.setattr(compiled_regions.tf, "custom_gradient", None)  # needed for one pass only
     assert in_one_pass(lambda a: (type(a).__name__, a is A), A) == (type(A).__name__, True)
+
+
+@pytest.mark.parametrize("function", [scalar, per_row, per_value])
+def test_values_alone_are_the_same_without_their_slopes(function, monkeypatch):
+    monkeypatch.setattr(compiled_regions.tf, "GradientTape", None)  # needed for slopes only
+
+    @tf.function
+    def run(a, b):
+        with values_only():
+            return in_one_pass(function, a, b)
+
+    np.testing.assert_allclose(run(A, B), function(A, B), rtol=1e-6)
+
+
+def test_values_only_ends_with_its_block():
+    with pytest.raises(KeyError), values_only():
+        raise KeyError
+    values, *gradients = value_and_gradients(per_row, fused=True, jit=False)
+    assert all(np.abs(gradient).max() > 0 for gradient in gradients)

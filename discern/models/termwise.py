@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from discern.compiled_regions import values_only
 from discern.layers.replicas import means_over_minibatch, own_cells, part_of_replica
 
 
@@ -55,7 +56,7 @@ class TermwiseModel(keras.Model):
 
     def test_step(self, data: Any) -> Any:
         """Record the terms of a minibatch, or of the share of it that one of several devices holds."""
-        with own_cells(data) as cells:
+        with own_cells(data) as cells, values_only():
             return super().test_step(cells)
 
     def compute_loss(

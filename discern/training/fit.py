@@ -38,10 +38,12 @@ def fit(
     transform = family.transform()
     training = training_minibatches(train, transform, batch_size, seed, epochs.start).map(family.model_input)
     validation = minibatches(valid, transform, batch_size).map(family.model_input)
-    strategy, validation_steps = family.model.distribute_strategy, None
+    validation_steps = int(validation.cardinality())
+    # of data that end Keras makes an iterator before and after each validation; one takes as long as minibatches do
+    validation = validation.repeat()
+    strategy = family.model.distribute_strategy
     if strategy.num_replicas_in_sync > 1:
-        validation_steps = int(validation.cardinality())
-        training, validation = shared_out(training, strategy), shared_out(validation.repeat(), strategy)
+        training, validation = shared_out(training, strategy), shared_out(validation, strategy)
     # otherwise TensorFlow traces the training step once to make these variables and once more to run it
     with strategy.scope():
         family.model.optimizer.build(family.model.trainable_variables)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from discern.io.cell_sources import RecordSource
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
@@ -35,6 +36,20 @@ def test_validation_uses_every_cell_in_every_epoch(data, make_family, sources_of
     history = fit(family, *sources_of(data), epochs=range(2), **SETTINGS)
     assert seen == [16, 4] * 2  # 20 cells in minibatches of 16
     assert len(history.history["val_loss"]) == 2
+
+
+def test_an_epoch_makes_one_iterator(data, make_family, sources_of, monkeypatch):
+    """That of the validation; making one takes as long as some minibatches."""
+    made = []
+    original = tf.data.Dataset.__iter__
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", lambda dataset: made.append(dataset) or original(dataset))
+
+    def iterators(n_epochs):
+        made.clear()
+        fit(make_family(data, eager=True), *sources_of(data), epochs=range(n_epochs), **SETTINGS)
+        return len(made)
+
+    assert iterators(3) == iterators(1) + 2
 
 
 def test_validation_terms_are_those_computed_by_hand(data, make_family, sources_of):
