@@ -13,6 +13,7 @@ from discern.optimizers.loss_scaling import ScaledLoss
 from discern.training.config import Precision
 
 _HALF = "mixed_"
+_FIRST_SCALE = 16.0  # the weights of the terms, about 1e4, scale the loss already; Keras' 2^15 costs a dozen steps
 
 
 def computing_in(precision: Precision) -> AbstractContextManager[None]:
@@ -36,4 +37,4 @@ def optimizer_for(precision: Precision, optimizer: keras.Optimizer) -> keras.Opt
     """
     if precision != "mixed_float16" or isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return optimizer
-    return ScaledLoss(optimizer, name="scaled_loss")
+    return ScaledLoss(optimizer, initial_scale=_FIRST_SCALE, name="scaled_loss")
