@@ -79,14 +79,17 @@ def main() -> None:
         if session.debug or error.errno not in _FILE_SYSTEM_FAULTS:
             raise
         click.secho(f"Error: {error}. Check that the folder can be written and that the disk has room.", err=True)
-        _end_at_once(ExperimentError.exit_code)
+        _end_despite_hdf5(ExperimentError.exit_code)
     except Exception:
         _LOGGER.debug("Ended with an unexpected error", exc_info=True)
         raise
 
 
-def _end_at_once(exit_code: int) -> None:
-    """End without what libraries do at the end: HDF5 crashes there when one of its files could not be written."""
+def _end_despite_hdf5(exit_code: int) -> None:
+    """End; at once when HDF5 still holds a file that it could not write, for it would crash over it at the end."""
+    h5py = sys.modules.get("h5py")
+    if h5py is None or not h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE):
+        sys.exit(exit_code)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
