@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from discern.cli.session import PARAMETERS, Session, exit_with, global_options, open_experiments, run_mode
+from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_options, open_experiments, run_mode
 from discern.errors import ExperimentError
 
 
@@ -36,6 +36,7 @@ class _Address(click.ParamType):
     help="Work on a Ray cluster, e.g. --ray=HOST:PORT; without ADDRESS on a local one. Its machines must see the files "
     "under the same names.",
 )
+@SEED
 @global_options
 @click.pass_obj
 def process(
@@ -46,9 +47,10 @@ def process(
     without_tfrecords: bool,
     allow_non_counts: bool,
     ray: str | None,
+    seed: int | None,
 ) -> None:
     """Read the raw inputs of every experiment in PARAMS and write its folder."""
-    experiments = open_experiments(session, params)
+    experiments = open_experiments(session, params, seed, of_split=True)
     existing = [one for one in experiments if one.folder.processed_file.exists()]
     if existing and not force:
         names = ", ".join(str(one.folder.processed_data) for one in existing)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from discern.cli.session import PARAMETERS, Session, exit_with, global_options, open_experiments, run_mode
+from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_options, open_experiments, run_mode
 
 
 @click.command()
@@ -45,6 +45,7 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
     help="Write latent codes only, to latent.h5ad, and decode nothing. They are the same for every target: give none.",
 )
 @click.option("--no-raw", is_flag=True, help="Leave out raw, the input as it was.")
+@SEED
 @global_options
 @click.pass_obj
 def project(
@@ -59,6 +60,7 @@ def project(
     dtype: str,
     latent_only: bool,
     no_raw: bool,
+    seed: int | None,
 ) -> None:
     """Decode the cells of every trained experiment in PARAMS as if sequenced in other batches."""
     from discern.projection.content import ProjectedContent, parse_layers, read_gene_list
@@ -73,7 +75,7 @@ def project(
     )
     outcomes = run_mode(
         session,
-        open_experiments(session, params),
+        open_experiments(session, params, seed),
         "project",
         targets=[Target.parse(text) for text in metadata],
         all_batches=all_batches,

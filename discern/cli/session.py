@@ -19,6 +19,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PARAMETERS = click.argument("params", type=click.Path(path_type=Path), metavar="PARAMS")
 
 
+SEED = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    metavar="N",
+    help="Take N in place of the seed in PARAMS: the same seed gives the same bits.",
+)
+
+
 @dataclass
 class Session:
     """Global options, from before and after the verb."""
@@ -76,11 +84,20 @@ def run_mode(
     return runner(mode, experiments, **arguments)
 
 
-def open_experiments(session: Session, params: Path) -> "list[Experiment]":
-    """Read the parameters and start logging beside the experiments; with ``--debug`` only the first is returned."""
+def open_experiments(
+    session: Session, params: Path, seed: int | None = None, *, of_split: bool = False
+) -> "list[Experiment]":
+    """Read the parameters and start logging beside the experiments; with ``--debug`` only the first is returned.
+
+    Args:
+        session: Global options.
+        params: The parameters file.
+        seed: Replaces ``training.seed`` when given.
+        of_split: It then replaces ``input_ds.split.split_seed``, too.
+    """
     experiments = list_experiments(session, params)
     set_up_logging(session.verbosity, log_file(experiments))
-    return experiments
+    return experiments if seed is None else [one.with_seed(seed, of_split) for one in experiments]
 
 
 def list_experiments(session: Session, params: Path) -> "list[Experiment]":

@@ -21,6 +21,11 @@ class ExperimentFolder:
         return self.path / "parameters.json"
 
     @property
+    def provenance(self) -> Path:
+        """How each step of the experiment was run."""
+        return self.path / "provenance.json"
+
+    @property
     def hyperparameter_file(self) -> Path:
         """Copy of the search configuration."""
         return self.path / "hyperparameter_search.json"

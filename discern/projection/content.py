@@ -27,6 +27,7 @@ class ProjectedContent:
         dtype: Type of the layers; X and latent codes are float32, as scipy has no sparse matrices of float16.
         raw: Keep the input as ``raw``.
         latent_only: Write latent codes only; nothing is decoded.
+        model_sha256: SHA-256 of the file the model was read from, for the record; empty when there is none.
     """
 
     layers: tuple[str, ...] = LAYERS
@@ -34,6 +35,7 @@ class ProjectedContent:
     dtype: str = DTYPES[0]
     raw: bool = True
     latent_only: bool = False
+    model_sha256: str = ""
 
     def as_layer(self, values: np.ndarray) -> np.ndarray:
         """Return the values of one layer in the type they are written in.

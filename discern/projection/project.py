@@ -54,7 +54,7 @@ def project_cells(
     check_genes(family, data)
     cells, content = ProcessedCells.of(data), content or ProjectedContent()
     if content.latent_only:
-        return [_write_latent_codes(family, cells, folder / LATENT_FILE, store_sigmas)]
+        return [_write_latent_codes(family, cells, folder / LATENT_FILE, store_sigmas, content.model_sha256)]
     genes = None if content.genes is None else gene_positions(cells.var_names, content.genes)
     own = own_labels(cells, family.data.batches)
     labels = [target_labels(cells.obs, own, target) for target in targets]
@@ -65,7 +65,7 @@ def project_cells(
     with ExitStack() as stack:
         chunks = stack.enter_context(ChunkWriter())
         var = cells.var if genes is None else cells.var.iloc[genes]
-        summaries = [target_summary(family, target, seed) for target in targets]
+        summaries = [target_summary(family, target, seed, content.model_sha256) for target in targets]
         writers = [_writer(stack, path, cells, var, summaries[i], chunks) for i, path in enumerate(paths)]
         if raw is not None:
             for writer in writers:
@@ -82,9 +82,11 @@ def project_cells(
     return paths
 
 
-def _write_latent_codes(family: ModelFamily, cells: ProcessedCells, path: Path, store_sigmas: bool) -> Path:
+def _write_latent_codes(
+    family: ModelFamily, cells: ProcessedCells, path: Path, store_sigmas: bool, model_sha256: str
+) -> Path:
     own = own_labels(cells, family.data.batches)
-    summary = {"version": __version__, "family": family.name}
+    summary = {"version": __version__, "family": family.name, "model_sha256": model_sha256}
     with ExitStack() as stack:
         writer = _writer(stack, path, cells, cells.var, summary, stack.enter_context(ChunkWriter()))
         report = stack.enter_context(progress("Encoding, cell", cells.n_obs))
@@ -144,11 +146,12 @@ def embeddings_of(latent: Latent, store_sigmas: bool) -> dict[str, np.ndarray]:
     return embeddings
 
 
-def target_summary(family: ModelFamily, target: Target, seed: int) -> Mapping[str, Any]:
-    """Return what a projected file tells of how it was made."""
+def target_summary(family: ModelFamily, target: Target, seed: int, model_sha256: str = "") -> Mapping[str, Any]:
+    """Return what a projected file tells of how it was made; no time, so that equal runs give equal files."""
     return {
         "version": __version__,
         "family": family.name,
+        "model_sha256": model_sha256,
         "output_space": family.output_space,
         "target_column": target.column or "",
         "target_value": target.value or "",

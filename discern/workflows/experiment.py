@@ -1,11 +1,12 @@
 """One experiment on its way through the commands."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from discern.config.experiment import ExperimentConfig
-from discern.config.loading import load_experiments
+from discern.config.loading import experiment_config, load_experiments
 from discern.io.experiment_folder import ExperimentFolder
 
 
@@ -31,6 +32,23 @@ class Experiment:
     def experiments_dir(self) -> Path:
         """The folder that holds this experiment and its siblings; a name like ``group/run1`` lies deeper."""
         return self.folder.path.parents[len(PurePosixPath(self.name).parts) - 1]
+
+    def with_seed(self, seed: int, of_split: bool = False) -> "Experiment":
+        """Return the experiment with another ``training.seed``.
+
+        Args:
+            seed: The seed.
+            of_split: It is also ``input_ds.split.split_seed``.
+
+        Raises:
+            ParametersError: The seed is negative or too large.
+        """
+        content = copy.deepcopy(self.content)
+        content.setdefault("training", {})["seed"] = seed
+        if of_split:
+            content.setdefault("input_ds", {}).setdefault("split", {})["split_seed"] = seed
+        config = experiment_config(content, source=f"experiment {self.name}")
+        return replace(self, content=content, config=config)
 
     def input_paths(self) -> dict[Path, str | None]:
         """Return the raw inputs with their batch columns.

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from discern.errors import DataError, ExperimentError, ShapeError
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import ProcessedCells, open_cells, open_own_cells
 from discern.io.record_format import genes_digest
@@ -75,7 +77,9 @@ def project(
             experiment.folder.projected,
             seed=training.seed,
             store_sigmas=store_sigmas,
-            content=content,
+            content=replace(
+                content or ProjectedContent(), model_sha256=file_sha256(experiment.folder.best_model) or ""
+            ),
         )
     for path in paths:
         _LOGGER.info("%s written", path)

@@ -17,6 +17,7 @@ from discern.errors import DiscernError, ParametersError
 from discern.projection.targets import Target, check_target
 from discern.registry import Entry, Registry
 from discern.workflows.experiment import Experiment, experiment_of_folder
+from discern.workflows.provenance import run_recorded
 from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ class DISCERNRunner:
         Raises:
             ParametersError: The mode is unknown or there is no experiment.
         """
-        work = partial(_load_and_run, self.modes.entries[self.modes.canonical(mode)])
+        mode = self.modes.canonical(mode)
+        work = partial(_load_and_run, mode, self.modes.entries[mode])
         known = [one if isinstance(one, Experiment) else experiment_of_folder(Path(one)) for one in experiments]
         if not known:
             raise ParametersError("There is no experiment to run.")
@@ -79,11 +81,11 @@ class DISCERNRunner:
         return [{"gpus": [gpu]} for gpu in self.gpus] or [{}]
 
 
-def _load_and_run(work: Entry, experiment: Experiment, **arguments: Any) -> Any:
-    """Import the work where it runs: another process first sets up what TensorFlow may print."""
+def _load_and_run(mode: str, work: Entry, experiment: Experiment, **arguments: Any) -> Any:
+    """Import the work where it runs, as another process first sets up what TensorFlow may print; record how it went."""
     if not experiment.config.training.GPU:
         arguments.pop("gpus", None)  # it asks for the CPU, whichever GPU is free
-    return work.load()(experiment, **arguments)
+    return run_recorded(mode, experiment, lambda one, **its: work.load()(one, **its), arguments)
 
 
 class OnlineDISCERNRunner(DISCERNRunner):
@@ -98,7 +100,8 @@ def setup_exp(exp_folder: Path) -> "tuple[DISCERN, dict[str, Any]]":
     from discern.training.devices import set_gpu_and_threads
 
     experiment = experiment_of_folder(Path(exp_folder))
-    set_gpu_and_threads(experiment.config.training.parallel_pc, experiment.config.training.GPU)
+    training = experiment.config.training
+    set_gpu_and_threads(training.parallel_pc, training.GPU, training.deterministic)
     parameters = read_json(experiment.folder.parameters_file)
     return DISCERN(**parameters), parameters
 
@@ -110,9 +113,13 @@ def run_train(exp_folder: Path, input_path: Path | None = None) -> None:
         exp_folder: A processed experiment.
         input_path: Folder of the training records; the experiment's own when None.
     """
-    from discern.workflows.train import train
-
-    train(experiment_of_folder(Path(exp_folder)), tfrecords=None if input_path is None else Path(input_path))
+    experiment = experiment_of_folder(Path(exp_folder))
+    _load_and_run(
+        "train",
+        DISCERNRunner.modes.entries["train"],
+        experiment,
+        tfrecords=None if input_path is None else Path(input_path),
+    )
 
 
 def run_projection(
@@ -123,16 +130,17 @@ def run_projection(
     store_sigmas: bool,
 ) -> list[Path]:
     """Project the cells of a trained experiment; arguments as of :func:`discern.workflows.project.project`."""
-    from discern.workflows.project import project
-
     targets = [Target.parse(one) if isinstance(one, str) else Target.of(*one) for one in metadata or ()]
-    return project(
+    paths: list[Path] = _load_and_run(
+        "project",
+        DISCERNRunner.modes.entries["project"],
         experiment_of_folder(Path(exp_folder)),
-        targets,
+        targets=targets,
         all_batches=all_batches,
         filename=None if infile is None else Path(infile),
         store_sigmas=store_sigmas,
     )
+    return paths
 
 
 def run_exp_multiprocess(

@@ -114,5 +114,10 @@ def discern(capsys, monkeypatch, logging_as_before):
 
 @pytest.fixture
 def files_of():
-    """A function that returns the content of every file under a folder."""
-    return lambda folder: {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """A function that returns the content of every file under a folder, but for the record of runs that failed, too."""
+
+    def contents(folder):
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "provenance.json")
+        return {path: path.read_bytes() for path in files}
+
+    return contents

@@ -14,6 +14,9 @@ class Terminal(io.StringIO):
         return True
 
 
+WRITTEN = ("parameters.json", "processed_data", "provenance.json")
+
+
 def test_a_run_tells_its_steps_and_keeps_a_log(discern, parameters, here):
     finished = discern("process", parameters())
     assert finished.exit_code == 0
@@ -23,14 +26,14 @@ def test_a_run_tells_its_steps_and_keeps_a_log(discern, parameters, here):
     assert "INFO MainProcess discern.workflows.process: run: 80 cells" in (here / "exps" / "discern.log").read_text()
     folder = here / "exps" / "run"
     assert json.loads((folder / "parameters.json").read_text())["input_ds"]["raw_input"] == ["cells.h5ad"]
-    assert {path.name for path in folder.iterdir()} == {"parameters.json", "processed_data", "TF_records"}
+    assert {path.name for path in folder.iterdir()} == {*WRITTEN, "TF_records"}
 
 
 def test_quiet_says_nothing_when_all_is_well(discern, parameters, here):
     finished = discern("-q", "process", parameters(), "--without_tfrecords", "--copy_original")
     assert (finished.exit_code, finished.stdout, finished.stderr) == (0, "", "")
     folder = here / "exps" / "run"
-    assert {path.name for path in folder.iterdir()} == {"parameters.json", "processed_data", "original_data"}
+    assert {path.name for path in folder.iterdir()} == {*WRITTEN, "original_data"}
     assert (folder / "original_data" / "cells.h5ad").read_bytes() == (here / "cells.h5ad").read_bytes()
     assert "After merging" in (here / "exps" / "discern.log").read_text()  # the log has it all
 
@@ -140,3 +143,25 @@ def test_processing_imports_neither_tensorflow_nor_scanpy(parameters, here):
     )
     assert (finished.returncode, finished.stdout, finished.stderr) == (0, "[]\n", "")
     assert (here / "exps" / "run" / "TF_records").is_dir()
+
+
+def test_a_seed_given_here_drives_the_split_and_is_recorded(discern, parameters, here):
+    splits = {}
+    for seed in (3, 3, 4):
+        assert discern("process", parameters(), "--seed", seed, "--force", "-q").exit_code == 0
+        folder = here / "exps" / "run"
+        content = json.loads((folder / "parameters.json").read_text())
+        assert (content["training"]["seed"], content["input_ds"]["split"]["split_seed"]) == (seed, seed)
+        step = json.loads((folder / "provenance.json").read_text())["steps"][-1]
+        assert step["seeds"] == {"input_ds.split.split_seed": seed}
+        assert step["command"].endswith(f"--seed {seed} --force -q")
+        split = anndata.read_h5ad(folder / "processed_data" / "concatenated_data.h5ad").obs["split"]
+        splits.setdefault(seed, []).append(list(split))
+    assert splits[3][0] == splits[3][1] != splits[4][0]
+
+
+@pytest.mark.parametrize("seed", ["-1", 2**31, "1.5", "x"])
+def test_a_seed_is_a_whole_number(discern, parameters, seed):
+    finished = discern("process", parameters(), "--seed", seed)
+    assert finished.exit_code == 2
+    assert "--seed" in finished.stderr

@@ -49,12 +49,14 @@ def test_the_folder_has_the_published_layout(job):
     found = {path.relative_to(job.experiment).as_posix() for path in job.experiment.rglob("*") if path.is_file()}
     assert {
         "parameters.json",
+        "provenance.json",
         "processed_data/concatenated_data.h5ad",
         "TF_records/schema.json",
         "TF_records/training-00000.tfrecords",
         "TF_records/validate-00000.tfrecords",
         "job/best_model.hdf5",
         "job/last_state.hdf5",
+        "job/last_state.previous.hdf5",
         "job/history.csv",
         "projected/unprojected.h5ad",
     } == found
@@ -269,7 +271,7 @@ def test_another_model_does_not_take_up_the_training(trained, discern, parameter
     finished = discern("train", parameters(run=lambda content: content["model"].update(latent_dim=5)))
     assert finished.exit_code == 4
     assert "belongs to another model" in finished.stderr
-    assert "remove exps/run/job to start anew" in finished.stderr
+    assert "--restart`, which keeps exps/run/job in exps/run/backup" in finished.stderr
 
 
 def test_the_file_inside_the_folder_works_as_well(trained, discern, here):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from discern.errors import ParametersError
 from discern.workflows.experiment import experiment_of_folder, read_experiments
 
 
@@ -41,3 +42,21 @@ def test_the_experiment_of_a_folder(here):
     one = experiment_of_folder(Path("exps/run"))
     assert (one.name, one.folder.path, one.experiments_dir) == ("run", here / "exps" / "run", here / "exps")
     assert one.config.training.seed == 4
+
+
+def test_another_seed_is_in_configuration_and_content(experiment):
+    one = experiment(lambda content: content["training"].update(seed=3))
+    other = one.with_seed(7)
+    assert (other.config.training.seed, other.content["training"]["seed"]) == (7, 7)
+    assert other.config.input_ds == one.config.input_ds
+    assert (one.config.training.seed, one.content["training"]["seed"]) == (3, 3)
+    of_both = one.with_seed(8, of_split=True)
+    assert (of_both.config.training.seed, of_both.config.input_ds.split.split_seed) == (8, 8)
+    assert of_both.content["input_ds"]["split"] == {"split_seed": 8}
+    assert "split" not in one.content["input_ds"]
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_seeds_out_of_range_are_refused(experiment, seed):
+    with pytest.raises(ParametersError, match="experiment run has 1 invalid entry"):
+        experiment().with_seed(seed)

@@ -156,4 +156,4 @@ def test_an_experiment_without_gpus_stays_on_the_cpu(experiment, own, given):
             return lambda one, gpus=None: gpus
 
     one = experiment(lambda content: content["training"].update(GPU=own))
-    assert runner_module._load_and_run(Work(), one, gpus=[0]) == given
+    assert runner_module._load_and_run("train", Work(), one, gpus=[0]) == given
