@@ -62,8 +62,13 @@ class ExperimentFolder:
 
     @property
     def backup(self) -> Path:
-        """The job folder as it was before online training."""
+        """The job folder as it was before online training; in it 1, 2, ... those that ``train --restart`` replaced."""
         return self.path / "backup"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that works on the experiment."""
+        return self.path / ".lock"
 
     @property
     def best_model(self) -> Path:
@@ -74,6 +79,16 @@ class ExperimentFolder:
     def last_state(self) -> Path:
         """Weights, optimizer and counters after the last epoch; what training continues from."""
         return self.job / "last_state.hdf5"
+
+    @property
+    def previous_state(self) -> Path:
+        """The state before the last one, for when that is damaged."""
+        return self.job / "last_state.previous.hdf5"
+
+    @property
+    def damaged_state(self) -> Path:
+        """A last state that could not be read, set aside."""
+        return self.job / "last_state.damaged.hdf5"
 
     @property
     def history(self) -> Path:

@@ -15,6 +15,7 @@ from discern.preprocessing.recipe import WAERecipe
 from discern.ray_workers import ray_workers
 from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment
+from discern.workflows.working_alone import working_alone
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class ProcessResult:
     batches: dict[str, int]
 
 
+@working_alone("process")
 def process(
     experiment: Experiment,
     *,

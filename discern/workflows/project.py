@@ -23,10 +23,12 @@ from discern.training.checkpoints import is_checkpoint
 from discern.training.devices import set_gpu_and_threads
 from discern.training.trained_model import load_trained
 from discern.workflows.experiment import Experiment
+from discern.workflows.working_alone import working_alone
 
 _LOGGER = logging.getLogger(__name__)
 
 
+@working_alone("project")
 def project(
     experiment: Experiment,
     targets: Sequence[Target] = (),
