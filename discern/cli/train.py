@@ -9,8 +9,9 @@ from discern.cli.session import PARAMETERS, Session, exit_with, global_options, 
 
 @click.command()
 @PARAMETERS
+@click.option("--restart", is_flag=True, help="Begin anew; the earlier job folder is kept in backup/1, backup/2, ...")
 @global_options
 @click.pass_obj
-def train(session: Session, params: Path) -> None:
-    """Train every experiment in PARAMS; go on where earlier training stopped."""
-    exit_with(run_mode(session, open_experiments(session, params), "train"))
+def train(session: Session, params: Path, restart: bool) -> None:
+    """Train every experiment in PARAMS; go on where earlier training stopped or was interrupted."""
+    exit_with(run_mode(session, open_experiments(session, params), "train", restart=restart))

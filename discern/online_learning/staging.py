@@ -15,7 +15,8 @@ Move = tuple[Path, Path]
 def staged_experiment(folder: ExperimentFolder) -> Iterator[ExperimentFolder]:
     """Give an empty experiment folder; when the block succeeds what it holds takes its place in ``folder``.
 
-    A ``job`` that is replaced becomes ``backup``. When the block raises, ``folder`` is as it was.
+    A ``job`` that is replaced becomes ``backup``, where the folders of ``train --restart`` stay. When the block raises,
+    ``folder`` is as it was.
 
     Args:
         folder: The experiment that changes.
@@ -62,5 +63,10 @@ def _moves(folder: ExperimentFolder, staging: ExperimentFolder, outdated: Experi
     if staging.job.exists():
         moves += [(folder.backup, outdated.backup)] if folder.backup.exists() else []
         moves += [(folder.job, folder.backup)] if folder.job.exists() else []
+        moves += [(outdated.backup / number, folder.backup / number) for number in _restarts(folder)]
         moves.append((staging.job, folder.job))
     return moves
+
+
+def _restarts(folder: ExperimentFolder) -> list[str]:
+    return sorted(path.name for path in folder.backup.glob("*") if path.name.isdecimal() and path.is_dir())

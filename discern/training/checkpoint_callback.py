@@ -24,7 +24,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
     """Write ``history`` after every epoch, ``best_model`` when it is, and ``last_state``.
 
     The state is three times the size of the weights: where epochs are short it is written as often as takes a
-    twentieth of the time, and always after the last epoch.
+    twentieth of the time, and always after the last epoch. The state before is kept beside it.
 
     Args:
         folder: The experiment.
@@ -33,6 +33,9 @@ class SaveCheckpoints(keras.callbacks.Callback):
         larger_is_better: Direction of the monitored value.
         early_stopping: Its state is saved with the weights.
         resumed: Counters of the training that is taken up.
+
+    Attributes:
+        epoch_on_disk: Epochs that the state on disk has seen.
     """
 
     def __init__(
@@ -51,12 +54,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
         self._sign = -1.0 if larger_is_better else 1.0
         self._early_stopping = early_stopping
         resumed = resumed or Checkpoint()
+        self._training = resumed.training
         self._best = resumed.monitored
         self._next_state = 0.0
+        self._epochs = self.epoch_on_disk = resumed.epoch
         self._rows = _rows_until(folder.history, resumed.epoch)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Write the files; the best weights only when they are."""
+        self._epochs = epoch + 1
         logs = {name: float(value) for name, value in (logs or {}).items()}
         self._rows.append({"epoch": epoch + 1, **logs})
         write_history(self._folder.history, self._rows)
@@ -64,21 +70,35 @@ class SaveCheckpoints(keras.callbacks.Callback):
         improved = self._best is None or self._sign * value < self._sign * self._best
         if improved and math.isfinite(value):
             self._best = value
-            save_checkpoint(self._folder.best_model, self._family, self._checkpoint(epoch), with_state=False)
-        is_last = self.model.stop_training or epoch + 1 == (self.params or {}).get("epochs")
-        if is_last or time.monotonic() >= self._next_state:
-            self._save_state(epoch)
+            save_checkpoint(self._folder.best_model, self._family, self._checkpoint(), with_state=False)
+        if self.is_last(epoch) or time.monotonic() >= self._next_state:
+            self.write_state()
 
-    def _save_state(self, epoch: int) -> None:
-        start = time.monotonic()
-        save_checkpoint(self._folder.last_state, self._family, self._checkpoint(epoch), with_state=True)
+    def is_last(self, epoch: int) -> bool:
+        """Tell whether training ends with this epoch."""
+        return bool(self.model.stop_training) or epoch + 1 == (self.params or {}).get("epochs")
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the state on disk is that of the last epoch that ended."""
+        return self.epoch_on_disk == self._epochs
+
+    def write_state(self) -> None:
+        """Write the state after the epoch that ended last, unless it is on disk; call it between epochs only."""
+        if self.is_up_to_date:
+            return
+        start, folder = time.monotonic(), self._folder
+        save_checkpoint(
+            folder.last_state, self._family, self._checkpoint(), with_state=True, previous=folder.previous_state
+        )
         end = time.monotonic()
         self._next_state = end + (end - start) / _SHARE_OF_TIME
+        self.epoch_on_disk = self._epochs
 
-    def _checkpoint(self, epoch: int) -> Checkpoint:
+    def _checkpoint(self) -> Checkpoint:
         stopping = self._early_stopping
         state = {} if stopping is None else stopping.state | {"stopped": bool(self.model.stop_training)}
-        return Checkpoint(epoch + 1, self._best, state)
+        return Checkpoint(self._epochs, self._best, state, self._training)
 
 
 def write_history(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -2,7 +2,7 @@
 
 ``/weights/<path of the variable>`` holds the model's weights. A training state also has ``/random/<n>`` (states of the
 random streams) and ``/optimizer/<n>`` (each with its name), both in the order of the model. The attribute
-``description`` is JSON.
+``description`` is JSON. A checksum stands in front (:mod:`discern.io.sealed_hdf5`); earlier files have none.
 """
 
 import json
@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from discern.errors import DiscernError, ExperimentError, ShapeError
-from discern.io.hdf5_files import hdf5_to_write
+from discern.io.sealed_hdf5 import is_sealed, is_whole, sealed_hdf5
 from discern.io.transform import InputTransform
 from discern.io.whole_files import replacing_file
 from discern.models.catalog import CONFIGS, FAMILIES
@@ -26,6 +26,10 @@ from discern.models.contract import DataDescription, ModelFamily
 from discern.scaling import GeneScaling
 
 FORMAT = "discern-weights"
+
+
+class DamagedCheckpointError(ExperimentError):
+    """A checkpoint is not as it was written."""
 
 
 @dataclass
@@ -36,14 +40,18 @@ class Checkpoint:
         epoch: Epochs trained.
         monitored: Best monitored value so far.
         early_stopping: State of early stopping.
+        training: The training section, JSON types only; empty in earlier files.
     """
 
     epoch: int = 0
     monitored: float | None = None
     early_stopping: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, with_state: bool) -> None:
+def save_checkpoint(
+    path: Path, family: ModelFamily, checkpoint: Checkpoint, with_state: bool, previous: Path | None = None
+) -> None:
     """Write the weights, and what resuming needs when ``with_state``.
 
     Args:
@@ -51,6 +59,7 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
         family: Whose weights are written.
         checkpoint: Counters.
         with_state: Also the optimizer and the random streams.
+        previous: Name that the file before gets, when the new one is complete.
     """
     model, data = family.model, family.data
     description = {
@@ -65,21 +74,29 @@ def save_checkpoint(path: Path, family: ModelFamily, checkpoint: Checkpoint, wit
         "epoch": checkpoint.epoch,
         "monitored": checkpoint.monitored,
         "early_stopping": checkpoint.early_stopping,
+        "training": checkpoint.training,
     }
-    with replacing_file(path) as temporary, hdf5_to_write(temporary, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["description"] = json.dumps(description)
-        for variable in model.weights:
-            file[f"weights/{variable.path}"] = variable.numpy()
-        if data.transform.scaling is not None:
-            file["scaling/mean"] = data.transform.scaling.mean
-            file["scaling/std"] = data.transform.scaling.std
-        if with_state:
-            for number, variable in enumerate(random_states(model)):
-                file[f"random/{number:04d}"] = variable.numpy()
-            for number, variable in enumerate(model.optimizer.variables):
-                file[f"optimizer/{number:04d}"] = variable.numpy()
-                file[f"optimizer/{number:04d}"].attrs["name"] = _plain_name(variable)
+    with replacing_file(path) as temporary:
+        with sealed_hdf5(temporary) as file:
+            file.attrs["format"] = FORMAT
+            file.attrs["description"] = json.dumps(description)
+            for variable in model.weights:
+                file[f"weights/{variable.path}"] = variable.numpy()
+            if data.transform.scaling is not None:
+                file["scaling/mean"] = data.transform.scaling.mean
+                file["scaling/std"] = data.transform.scaling.std
+            if with_state:
+                _write_state(file, model)
+        if previous is not None and path.exists():
+            path.replace(previous)
+
+
+def _write_state(file: h5py.File, model: keras.Model) -> None:
+    for number, variable in enumerate(random_states(model)):
+        file[f"random/{number:04d}"] = variable.numpy()
+    for number, variable in enumerate(model.optimizer.variables):
+        file[f"optimizer/{number:04d}"] = variable.numpy()
+        file[f"optimizer/{number:04d}"].attrs["name"] = _plain_name(variable)
 
 
 def random_states(model: keras.Model) -> list[keras.Variable]:
@@ -93,7 +110,7 @@ def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]
     """Return (family name, model configuration, data description, counters) of a checkpoint.
 
     Raises:
-        ExperimentError: The file is no checkpoint or is damaged.
+        ExperimentError: The file is no checkpoint or is damaged (DamagedCheckpointError).
     """
     with _reading(path) as file:
         content = json.loads(file.attrs["description"])
@@ -109,7 +126,9 @@ def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]
             transform=transform,
             genes_sha256=content.get("genes_sha256", ""),  # earlier files do not tell it
         )
-        checkpoint = Checkpoint(content["epoch"], content["monitored"], content["early_stopping"])
+        checkpoint = Checkpoint(
+            content["epoch"], content["monitored"], content["early_stopping"], content.get("training", {})
+        )
         return content["family"], config, data, checkpoint
 
 
@@ -128,6 +147,8 @@ def load_family(path: Path, seed: int = 0) -> tuple[ModelFamily, Checkpoint]:
 def is_checkpoint(path: Path) -> bool:
     """Tell whether this program wrote the file; a damaged one counts as written by it."""
     try:
+        if is_sealed(path):
+            return True
         with h5py.File(path, "r") as file:
             return file.attrs.get("format") == FORMAT
     except OSError:
@@ -190,7 +211,7 @@ def _stored_values(path: Path, file: h5py.File, group: str, variables: Sequence[
     if not fits:
         raise ShapeError(
             f"{path}: the stored {group} state does not fit the configured one. "
-            "Restore the parameters it was trained with, or remove the job folder to start anew."
+            "Restore the parameters it was trained with, or start anew with `discern train --restart`."
         )
     return [dataset[()] for dataset in stored]
 
@@ -206,6 +227,8 @@ def _reading(path: Path) -> Iterator[h5py.File]:
     if not path.is_file():
         raise ExperimentError(f"{path} does not exist. Run `discern train` first.")
     try:
+        if is_sealed(path) and not is_whole(path):
+            raise DamagedCheckpointError(f"{path} is truncated or damaged: its checksum is another.")
         with h5py.File(path, "r") as file:
             if file.attrs.get("format") != FORMAT:
                 raise ExperimentError(f"{path} was not written by this program.")
@@ -213,4 +236,4 @@ def _reading(path: Path) -> Iterator[h5py.File]:
     except DiscernError:
         raise
     except (OSError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ExperimentError(f"{path} cannot be read, it may be truncated or damaged: {error}") from error
+        raise DamagedCheckpointError(f"{path} cannot be read, it may be truncated or damaged: {error}") from error

@@ -30,6 +30,7 @@ from discern.training.several_devices import on_gpus
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.project import trained_family
 from discern.workflows.results import OnlineResult
+from discern.workflows.working_alone import working_alone
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def online_training(exp_folder: Path, filename: Path, freeze: bool) -> OnlineRes
     return train_online(experiment_of_folder(Path(exp_folder)), Path(filename), freeze=freeze)
 
 
+@working_alone("onlinetraining")
 def train_online(
     experiment: Experiment, filename: Path, *, freeze: bool = False, gpus: list[int] | None = None
 ) -> OnlineResult:
@@ -147,6 +149,7 @@ def _ready_to_resume(folder: ExperimentFolder, config: TrainingConfig) -> float 
     family.compile(configured_optimizer(config), wants_xla(config.XLA))
     family.model.optimizer.build(family.model.trainable_variables)
     save_checkpoint(folder.last_state, family, Checkpoint(), with_state=True)
+    folder.previous_state.unlink(missing_ok=True)  # it has seen epochs, of the new cells only
     return read_description(folder.best_model)[3].monitored
 
 

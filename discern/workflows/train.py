@@ -49,7 +49,7 @@ def train(
     Raises:
         ExperimentError: The experiment was not processed, its job belongs to another model or is damaged, or another
             process works on it.
-        Interrupted: A signal came.
+        TrainingInterruptedError: A signal came.
         ParametersError: The optimizer cannot be used on several GPUs.
         DivergenceError: A term of the loss is not finite.
     """

@@ -37,6 +37,20 @@ def test_everything_staged_takes_its_place_and_job_becomes_backup(folder):
     }
 
 
+def test_folders_of_restarts_stay_in_backup(folder):
+    for number in ("1", "12"):
+        (folder.backup / number).mkdir()
+        (folder.backup / number / "best_model.hdf5").write_text(f"before restart {number}")
+    with staged_experiment(folder) as staging:
+        fill(staging, "new")
+    kept = {name: text for name, text in files(folder.path).items() if name.startswith("backup/")}
+    assert kept == {
+        "backup/best_model.hdf5": "old",
+        "backup/1/best_model.hdf5": "before restart 1",
+        "backup/12/best_model.hdf5": "before restart 12",
+    }
+
+
 def test_what_is_not_staged_stays(folder):
     with staged_experiment(folder) as staging:
         staging.parameters_file.write_text("new")

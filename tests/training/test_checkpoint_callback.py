@@ -53,7 +53,7 @@ def test_short_epochs_do_not_write_the_state_every_time(family, tmp_path, monkey
     monkeypatch.setattr("discern.training.checkpoint_callback.time.monotonic", lambda: next(clock))
     monkeypatch.setattr(
         "discern.training.checkpoint_callback.save_checkpoint",
-        lambda path, family, checkpoint, with_state: written.append(checkpoint.epoch) if with_state else None,
+        lambda path, family, checkpoint, with_state, **_: written.append(checkpoint.epoch) if with_state else None,
     )
     run(family, ExperimentFolder(tmp_path), [5.0] * 60)  # a write takes one tick, as does the look at the clock
     assert written[0] == 1

@@ -11,6 +11,7 @@ from discern.errors import ExperimentError, ShapeError
 from discern.optimizers.build import build_optimizer
 from discern.training.checkpoints import (
     Checkpoint,
+    DamagedCheckpointError,
     load_family,
     load_state,
     load_weights,
@@ -51,11 +52,61 @@ def test_everything_comes_back(trained, state):
         np.testing.assert_array_equal(mine, other)
 
 
+def remove_checksum(path):
+    """Make it a file as earlier versions wrote them."""
+    path.write_bytes(path.read_bytes()[512:])
+
+
+def test_files_without_checksum_load(trained, make_family, state):
+    remove_checksum(state)
+    assert state.read_bytes().startswith(b"\x89HDF")
+    again = make_family(trained[0], seed=9)
+    load_weights(state, again.model)
+    load_state(state, again.model)
+    for mine, other in zip(again.model.get_weights(), trained[1].model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+    with h5py.File(state, "r+") as file:
+        content = json.loads(file.attrs["description"])
+        del content["training"]
+        file.attrs["description"] = json.dumps(content)
+    assert read_description(state)[3] == Checkpoint(7, 3.5, read_description(state)[3].early_stopping)
+
+
+@pytest.mark.parametrize("position", [20, 100, 600, 3000, -1])
+def test_a_flipped_bit_is_noticed_by_whoever_reads(trained, state, position):
+    content = bytearray(state.read_bytes())
+    content[position] ^= 4
+    state.write_bytes(content)
+    for read in (read_description, load_family):
+        with pytest.raises(DamagedCheckpointError, match="truncated or damaged: its checksum is another"):
+            read(state)
+    for load in (load_weights, load_state):
+        with pytest.raises(DamagedCheckpointError, match=r"last_state\.hdf5"):
+            load(state, trained[1].model)
+
+
+def test_the_file_before_is_kept_when_the_new_one_is_complete(trained, state, tmp_path, monkeypatch):
+    previous, first = tmp_path / "previous.hdf5", state.read_bytes()
+    save_checkpoint(state, trained[1], Checkpoint(8), with_state=True, previous=previous)
+    assert previous.read_bytes() == first
+    assert read_description(state)[3].epoch == 8
+    second = state.read_bytes()
+
+    def full_disk(*args, **kwargs):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(h5py.Group, "__setitem__", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_checkpoint(state, trained[1], Checkpoint(9), with_state=True, previous=previous)
+    assert (previous.read_bytes(), state.read_bytes()) == (first, second)
+
+
 def test_gene_names_are_remembered_and_unknown_in_earlier_files(make_data, make_family, tmp_path):
     family, path = make_family(make_data()), tmp_path / "best.hdf5"
     family.data = replace(family.data, genes_sha256="0a1b")
     save_checkpoint(path, family, Checkpoint(), with_state=False)
     assert read_description(path)[2].genes_sha256 == "0a1b"
+    remove_checksum(path)
     with h5py.File(path, "r+") as file:
         content = json.loads(file.attrs["description"])
         del content["genes_sha256"]
@@ -174,6 +225,7 @@ def configuration_is_invalid(file):
     ],
 )
 def test_a_damaged_file_is_refused(state, damage):
+    remove_checksum(state)
     with h5py.File(state, "r+") as file:
         damage(file)
     with pytest.raises(ExperimentError, match="truncated or damaged"):

@@ -1,0 +1,104 @@
+"""SIGTERM and Ctrl-C while training: it ends where it can be taken up, and says where.
+
+Where epochs are long, the state of the last one is on disk: training ends after the minibatch at hand. Where they are
+so short that not every state is written, the epoch at hand is finished and its state written.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import keras
+
+from discern.errors import DiscernError
+from discern.training.checkpoint_callback import SaveCheckpoints
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SECONDS_OF_ONE = 1.0
+
+
+class TrainingInterruptedError(DiscernError):
+    """Training was ended by a signal; the exit code is the one of a process that the signal ends."""
+
+    def __init__(self, received: signal.Signals, epoch: int):
+        """Say how to go on.
+
+        Args:
+            received: The signal.
+            epoch: Epochs that the state on disk has seen.
+        """
+        onwards = f"goes on after epoch {epoch}" if epoch else "begins anew: no epoch is complete"
+        super().__init__(f"Training was interrupted ({received.name}). The next `discern train` {onwards}.")
+        self.exit_code = 128 + received
+
+
+class ReceivedSignals:
+    """Remembers the first SIGINT or SIGTERM; another one ends the process at once.
+
+    Attributes:
+        first: The signal, if any came.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._time = 0.0
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal."""
+        if self.first is None:
+            self.first, self._time = signal.Signals(number), time.monotonic()
+        elif time.monotonic() - self._time > _SECONDS_OF_ONE:  # `timeout` and some schedulers send one signal twice
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+
+@contextmanager
+def signals_received() -> Iterator[ReceivedSignals]:
+    """Notice SIGINT and SIGTERM instead of ending; in a thread other than the main one nothing is noticed."""
+    received = ReceivedSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # e.g. SIGINT in the background of a shell script
+            signal.signal(number, received.receive)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class StopOnSignal(keras.callbacks.Callback):
+    """Raise :class:`TrainingInterruptedError` after a signal, as soon as the state of the last epoch is on disk.
+
+    Args:
+        received: The signals.
+        callbacks: All others; this one must be called after them.
+    """
+
+    def __init__(self, received: ReceivedSignals, callbacks: Sequence[keras.callbacks.Callback]):
+        super().__init__()
+        self._received = received
+        self._checkpoints = next(one for one in callbacks if isinstance(one, SaveCheckpoints))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop when all earlier epochs are on disk."""
+        if self._received.first is not None and self._checkpoints.is_up_to_date:
+            raise TrainingInterruptedError(self._received.first, self._checkpoints.epoch_on_disk)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Stop when all earlier epochs are on disk."""
+        self.on_train_batch_end(batch)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Stop with the state of this epoch; after the last one there is nothing to stop."""
+        if self._received.first is not None and not self._checkpoints.is_last(epoch):
+            self._checkpoints.write_state()
+            raise TrainingInterruptedError(self._received.first, self._checkpoints.epoch_on_disk)
