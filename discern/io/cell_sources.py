@@ -1,6 +1,7 @@
 """Where minibatches come from: cells of record files or of data in memory, sparse and raw, in order or shuffled."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from anndata import AnnData
 
 from discern.errors import ExperimentError
 from discern.io.batch_labels import batch_codes
+from discern.io.record_damage import require_undamaged
 from discern.io.record_files import uncompressed_bytes
 from discern.io.record_format import RecordSchema, require_counts, require_library_size
 from discern.io.record_parsing import parse_records
@@ -45,6 +47,14 @@ class CellSource(Protocol):
         """
         ...
 
+    def require_undamaged(self) -> None:
+        """Refuse files that are no longer what was written.
+
+        Raises:
+            ExperimentError: A file is damaged; it is named.
+        """
+        ...
+
 
 class RecordSource:
     """Cells of one split of a folder of records.
@@ -61,12 +71,17 @@ class RecordSource:
             folder: The folder with shards and schema.
             split: ``training`` or ``validate``.
             memory_budget: Bytes of serialised records held while training; at least twice 4,096 cells are.
+
+        Raises:
+            ExperimentError: The schema or a record file is missing or damaged.
         """
         self.schema = RecordSchema.read(Path(folder))
         self._shards = [Path(folder) / shard.file for shard in self.schema.splits.get(split, [])]
         missing = [str(path) for path in self._shards if not path.is_file()]
         if missing:
             raise ExperimentError(f"Record files are missing: {', '.join(missing)}. Run `discern process --force`.")
+        self._folder, self._split = Path(folder), split
+        self.require_undamaged()
         self.n_cells = self.schema.n_cells(split)
         self.n_genes = self.schema.n_genes
         self.n_batches = len(self.schema.batches)
@@ -89,6 +104,10 @@ class RecordSource:
         else:
             blocks = self._held(seeds)
         return blocks.flat_map(minibatches)
+
+    def require_undamaged(self) -> None:
+        """Read the files once more and refuse those that are not what was written."""
+        require_undamaged(self._folder, self.schema.splits.get(self._split, []))
 
     def _block_cells(self, batch_size: int) -> int:
         """Return how many cells are shuffled together: all, or as many whole minibatches as half the budget holds."""
@@ -163,6 +182,9 @@ class MemorySource:
         )
         return cells.map(self._gather)
 
+    def require_undamaged(self) -> None:
+        """Do nothing: there is no file."""
+
     def _gather(self, cells: tf.Tensor) -> dict[str, tf.Tensor]:
         entries = tf.ragged.range(tf.gather(self._splits, cells), tf.gather(self._splits, cells + 1))
         return {
@@ -172,6 +194,26 @@ class MemorySource:
             "batch": tf.gather(self._batch, cells),
             "library_size": tf.gather(self._library_size, cells),
         }
+
+
+@contextmanager
+def reading(*sources: CellSource) -> Iterator[None]:
+    """Tell the files that are damaged when TensorFlow fails on what they hold.
+
+    Raises:
+        ExperimentError: A file is damaged or cannot be read.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for source in sources:
+            source.require_undamaged()
+        if isinstance(error, tf.errors.DataLossError):
+            raise ExperimentError(
+                f"Records could not be read ({error.message.splitlines()[0]}), though their files are whole now. "
+                "Check the disk or the network they come from, and start again."
+            ) from error
+        raise
 
 
 def _permutation(size: Any, seed: Any, block: Any = 0) -> tf.Tensor:

@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 
 from discern.errors import DataError, ExperimentError
+from discern.io.checksums import UNREADABLE, damage_of_sealed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
 from discern.io.transform import InputTransform
@@ -95,11 +96,13 @@ class DISCERNData(anndata.AnnData):
         """
         if not Path(filename).is_file():
             raise DataError(f"{filename} does not exist.")
+        if damage := damage_of_sealed(Path(filename)):
+            raise DataError(f"{filename} is damaged: {damage}. Restore it, or run `discern process --force`.")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
                 adata = anndata.read_h5ad(filename)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
         data = cls(adata, batch_size, cachefile)
         if DISCERN not in data.uns or BATCH not in data.obs:

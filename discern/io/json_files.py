@@ -25,10 +25,12 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ParametersError(
             f"{path} is no valid JSON: line {error.lineno}, column {error.colno}: {error.msg}."
         ) from error
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise ParametersError(f"{path} is no valid JSON: {error}.") from error
     except ParametersError as error:
         raise ParametersError(f"{path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # e.g. bytes that are no text, numbers of thousands of digits
+        raise ParametersError(f"{path} is no valid JSON: {error}.") from error
+    except OSError as error:
+        raise ParametersError(f"{path} cannot be read: {error}.") from error
     if not isinstance(content, dict):
         raise ParametersError(f"{path} holds a {type(content).__name__}, expected an object with 'experiments'.")
     return content

@@ -1,7 +1,7 @@
 """Rows of a matrix in memory or on disk, read a slice of cells at a time."""
 
 import logging
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import h5py
 import numpy as np
@@ -9,6 +9,7 @@ from anndata.io import read_elem
 from scipy import sparse
 
 from discern.errors import DataError
+from discern.io.checksums import UNREADABLE
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -69,8 +70,18 @@ class DenseRows:
         self.shape, self.dtype, self.most_values = values.shape, values.dtype, int(np.prod(values.shape))
 
     def __getitem__(self, cells: slice) -> sparse.csr_matrix:
-        """Return neighbouring rows."""
-        return sparse.csr_matrix(self._values[cells])
+        """Return neighbouring rows.
+
+        Raises:
+            DataError: The file is damaged there.
+        """
+        try:
+            return sparse.csr_matrix(self._values[cells])
+        except OSError as error:
+            stored = cast(h5py.Dataset, self._values)
+            raise DataError(
+                f"{stored.file.filename} is damaged: cells of {stored.name} cannot be read ({error})."
+            ) from error
 
 
 class StoredRows:
@@ -103,7 +114,7 @@ class StoredRows:
             rows = sparse.csr_matrix(values, shape=(stop - start, self.shape[1]))
             rows.check_format(full_check=True)  # scipy writes wherever a wrong index points to
             return rows
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise DataError(
                 f"{self._file} is damaged: cells {start} to {stop} of {self._name} cannot be read ({error})."
             ) from error

@@ -8,8 +8,9 @@ import h5py
 import pandas as pd
 from anndata.io import read_elem
 
-from discern.errors import ExperimentError
+from discern.errors import DiscernError, ExperimentError
 from discern.io.cells_digest import cells_digest
+from discern.io.checksums import UNREADABLE, damage_of_sealed
 from discern.io.processed_config import plain
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
@@ -47,6 +48,8 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
     """
     if not path.is_file():
         raise ExperimentError(f"{path} does not exist. Run `discern process` first.")
+    if damage := damage_of_sealed(path):
+        raise ExperimentError(f"{path} is damaged: {damage}. Restore it, or run `discern process --force`.")
     try:
         with h5py.File(path, "r") as file:
             var: pd.DataFrame = read_elem(file["var"])
@@ -55,13 +58,14 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
             uns = {DISCERN: plain(read_elem(file["uns"][DISCERN]))}
             if FIXED_SCALING in file["uns"]:
                 uns[FIXED_SCALING] = plain(read_elem(file["uns"][FIXED_SCALING]))
-    except (OSError, KeyError, AttributeError) as error:
+        transform = InputTransform.scaled_log_expression(var, uns)
+    except UNREADABLE as error:
+        if isinstance(error, DiscernError):
+            raise
         raise ExperimentError(
             f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
         ) from error
-    return ProcessedAnnotation(
-        list(var.index), [str(name) for name in batches], InputTransform.scaled_log_expression(var, uns), cells
-    )
+    return ProcessedAnnotation(list(var.index), [str(name) for name in batches], transform, cells)
 
 
 def _cells_digest(obs: h5py.Group) -> str:

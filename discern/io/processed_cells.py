@@ -15,6 +15,7 @@ from anndata.io import read_elem
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError
+from discern.io.checksums import UNREADABLE, damage_of_sealed
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_of
@@ -169,11 +170,13 @@ def open_cells(path: Path, batch_size: int) -> Iterator[ProcessedCells]:
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist.")
+    if damage := damage_of_sealed(path):
+        raise DataError(f"{path} is damaged: {damage}. Restore it, or run `discern process --force`.")
     with ExitStack() as stack:
         try:
             file = stack.enter_context(h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES))
             cells = _annotated(file, path, batch_size)
-        except (OSError, KeyError, ValueError, TypeError) as error:
+        except UNREADABLE as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{path} cannot be read as h5ad: {error}") from error

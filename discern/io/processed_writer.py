@@ -7,6 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.io.cell_store import CellStore
+from discern.io.checksums import seal
 from discern.io.growing_arrays import ChunkWriter, GrowingCSR
 from discern.io.hdf5_files import hdf5_to_write
 from discern.io.whole_files import replacing_file
@@ -48,3 +49,4 @@ def write_processed(
             for matrix in (expression, counts):
                 matrix.close()
             chunks.flush()
+        seal(temporary)

@@ -14,7 +14,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError, ShapeError
+from discern.io.checksums import file_checksum
 from discern.keys import N_COUNTS
 
 SCHEMA_FILE = "schema.json"
@@ -32,14 +33,35 @@ FORMAT = "discern-sparse-cells"
 VERSION = 1
 TRAINING = "training"
 VALIDATION = "validate"
+_CHECKSUM = "crc32c"
 
 
 @dataclass(frozen=True)
 class Shard:
-    """One record file and the number of cells in it."""
+    """One record file and the number of cells in it.
+
+    Attributes:
+        file: Its name.
+        n_cells: Number of cells.
+        n_bytes: Its size; 0 when unknown.
+        crc32c: Its checksum, eight hexadecimal digits; empty when unknown.
+    """
 
     file: str
     n_cells: int
+    n_bytes: int = 0
+    crc32c: str = ""
+
+    def __post_init__(self) -> None:
+        known = isinstance(self.file, str) and isinstance(self.crc32c, str)
+        sizes = (self.n_cells, self.n_bytes)
+        if not known or Path(self.file).name != self.file or any(type(size) is not int or size < 0 for size in sizes):
+            raise ValueError(f"{self.file!r} with {self.n_cells!r} cells is no record file")
+
+    def measured(self, folder: Path) -> "Shard":
+        """Return the same file with its size and checksum."""
+        path = folder / self.file
+        return replace(self, n_bytes=path.stat().st_size, crc32c=f"{file_checksum(path):08x}")
 
 
 @dataclass(frozen=True)
@@ -61,8 +83,9 @@ class RecordSchema:
         return sum(shard.n_cells for shard in self.splits.get(split, []))
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of the schema file."""
-        return asdict(self)
+        """Return the content of the schema file, with a checksum of the rest."""
+        content = asdict(self)
+        return content | {_CHECKSUM: _checksum_of(content)}
 
     @classmethod
     def read(cls, folder: Path) -> "RecordSchema":
@@ -81,6 +104,11 @@ class RecordSchema:
                     f"{path} describes {content['format']} version {content['version']}, this program reads {FORMAT} "
                     f"version {VERSION}. Run `discern process --force` to write the records anew."
                 )
+            recorded = content.pop(_CHECKSUM, None)  # files of earlier versions have none
+            if recorded is not None and recorded != _checksum_of(content):
+                raise ValueError("its content does not fit its checksum")
+            if content["gene_dtype"] not in _GENE_DTYPES or content["value_dtype"] not in _VALUE_DTYPES:
+                raise ValueError(f"unknown types {content['gene_dtype']} and {content['value_dtype']}")
             splits = {name: [Shard(**shard) for shard in shards] for name, shards in content.pop("splits").items()}
             return cls(splits=splits, **content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -92,7 +120,7 @@ class RecordSchema:
         Raises:
             ShapeError: The genes, batches or cells differ from those of the records.
         """
-        if self.genes_sha256 != genes_digest(genes):
+        if self.genes_sha256 != genes_digest(genes) or self.n_genes != len(genes):
             raise ShapeError(
                 f"The records hold {self.n_genes} genes, the processed data {len(genes)} (or the same number of others). "
                 "They belong to different runs: run `discern process --force`."
@@ -114,6 +142,12 @@ def genes_digest(genes: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(genes).encode()).hexdigest()
 
 
+def _checksum_of(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return f"{google_crc32c.value(text.encode()):08x}"
+
+
+_GENE_DTYPES = ("<u2", "<u4")
 _VALUE_DTYPES = ("|u1", "<u2", "<u4", "<f4")  # each holds all that the ones before it hold as counts
 
 

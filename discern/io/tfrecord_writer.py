@@ -151,7 +151,7 @@ def write_schema(
         batches=list(annotation.obs[BATCH].cat.categories),
         gene_dtype=labels.gene_dtype,
         value_dtype=labels.value_dtype,
-        splits={split: list(shards) for split, shards in splits.items()},
+        splits={split: [shard.measured(folder) for shard in shards] for split, shards in splits.items()},
         cells_sha256=cells_digest(annotation.obs_names, annotation.obs[SPLIT], labels.library_size),
     )
     write_json(folder / SCHEMA_FILE, schema.to_json())

@@ -10,6 +10,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import DataError
+from discern.io.checksums import seal
 from discern.io.whole_files import replacing_file
 from discern.io.zero_drawing import draw_zeros
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, FIXED_SCALING
@@ -17,9 +18,10 @@ from discern.scaling import gene_scaling
 
 
 def write_h5ad(adata: AnnData, path: Path) -> None:
-    """Write a compressed h5ad under a temporary name, then rename it to ``path``."""
+    """Write a compressed, sealed h5ad under a temporary name, then rename it to ``path``."""
     with replacing_file(Path(path)) as temporary:
         adata.write_h5ad(temporary, compression="gzip", compression_opts=1)
+        seal(temporary)
 
 
 def estimate_csr_nbytes(mat: np.ndarray) -> int:

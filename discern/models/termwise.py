@@ -74,9 +74,11 @@ class TermwiseModel(keras.Model):
         means = [ops.mean(terms[name]) for name in self.objective.weights]
         total, *means = means_over_minibatch([regularization, *means])
         # One step on a loss that is not finite breaks every weight: after it the means stand still, so that they tell
-        # which term broke first.
-        intact = ops.all(ops.stack([ops.isfinite(metric.total) for metric in self.term_means]))
+        # which term broke first, and their number of cells in which minibatch.
+        means_so_far = [metric for metric in self.metrics if isinstance(metric, keras.metrics.Mean)]
+        intact = ops.all(ops.stack([ops.isfinite(metric.total) for metric in means_so_far]))
+        n_counted = ops.where(intact, n_cells, 0)
         for metric, weight, mean in zip(self.term_means, self.objective.weights.values(), means, strict=True):
-            metric.update_state(ops.where(intact, mean, 0.0), sample_weight=n_cells)
+            metric.update_state(ops.where(intact, mean, 0.0), sample_weight=n_counted)
             total = total + weight * mean
         return part_of_replica(total)

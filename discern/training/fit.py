@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 import keras
 
-from discern.io.cell_sources import CellSource
+from discern.io.cell_sources import CellSource, reading
 from discern.io.minibatches import minibatches, minibatches_per_epoch, training_minibatches
 from discern.models.contract import ModelFamily
 from discern.training.divergence import StopOnDivergence
 from discern.training.several_devices import shared_out
+from discern.training.suspicious_cells import SuspiciousCells
 
 
 def fit(
@@ -34,6 +35,7 @@ def fit(
 
     Raises:
         DivergenceError: A term of the loss is not finite.
+        ExperimentError: A record file is damaged.
     """
     transform = family.transform()
     training = training_minibatches(train, transform, batch_size, seed, epochs.start).map(family.model_input)
@@ -47,14 +49,16 @@ def fit(
     # otherwise TensorFlow traces the training step once to make these variables and once more to run it
     with strategy.scope():
         family.model.optimizer.build(family.model.trainable_variables)
-    return family.model.fit(
-        training,
-        initial_epoch=epochs.start,
-        epochs=epochs.stop,
-        steps_per_epoch=minibatches_per_epoch(train, batch_size),
-        validation_data=validation,
-        validation_steps=validation_steps,
-        callbacks=[StopOnDivergence(), *callbacks],
-        verbose=0,
-        shuffle=False,
-    )
+    suspicious = SuspiciousCells(train, valid, transform, family.data.batches, batch_size, seed)
+    with reading(train, valid):
+        return family.model.fit(
+            training,
+            initial_epoch=epochs.start,
+            epochs=epochs.stop,
+            steps_per_epoch=minibatches_per_epoch(train, batch_size),
+            validation_data=validation,
+            validation_steps=validation_steps,
+            callbacks=[StopOnDivergence(suspicious), *callbacks],
+            verbose=0,
+            shuffle=False,
+        )
