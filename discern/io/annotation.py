@@ -8,6 +8,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype, is_string_dtype, u
 
 from discern.errors import DataError
 from discern.io.naming import unique_names
+from discern.io.storable import require_storable_columns, require_storable_texts, storable
 from discern.io.text_labels import as_text
 from discern.keys import BATCH
 
@@ -49,12 +50,22 @@ def batch_labels(obs: pd.DataFrame, name: str, column: str | None) -> pd.Categor
 def join_obs(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return all cells with the columns of any table, indexed by unique cell names.
 
-    Categories are united. Columns of conflicting types become text; values an input lacks are NaN.
+    Categories are united. Columns of conflicting types become text, and so do those that an .h5ad file cannot hold;
+    values an input lacks are NaN.
+
+    Raises:
+        DataError: A column or cell has a name that no file can hold, or two columns have the same.
     """
+    for table in tables:
+        require_storable_columns(table, "obs")
     columns = dict.fromkeys(column for table in tables for column in table.columns)
-    joined = {column: _join_column([(table.get(column), len(table)) for table in tables]) for column in columns}
+    joined = {
+        column: storable(_join_column([(table.get(column), len(table)) for table in tables]), f"obs['{column}']")
+        for column in columns
+    }
     cells = tables[0].index.append([table.index for table in tables[1:]])
     index, _ = unique_names(pd.Index(cells.astype(str), name=None))
+    require_storable_texts(index, "a cell name")
     return pd.DataFrame(joined, index=pd.RangeIndex(len(index))).set_axis(index)
 
 
@@ -72,8 +83,11 @@ def join_var(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
         tables: Annotation of the same genes in the same order.
     """
     first, *others = tables
+    require_storable_columns(first, "var")
+    require_storable_texts(first.index, "a gene name")
     same = [column for column in first.columns if all(_equal(first[column], table.get(column)) for table in others)]
-    return first[same].copy()
+    kept = {column: storable(first[column], f"var['{column}']") for column in same}
+    return pd.DataFrame(kept, index=first.index)
 
 
 def join_proteins(tables: Sequence[pd.DataFrame | None], n_cells: Sequence[int]) -> pd.DataFrame | None:
@@ -82,6 +96,9 @@ def join_proteins(tables: Sequence[pd.DataFrame | None], n_cells: Sequence[int])
     Args:
         tables: Protein counts, (n_cells, n_proteins), of every input or None.
         n_cells: Number of cells of every input.
+
+    Raises:
+        DataError: A table holds something else than numbers.
     """
     names = [unique_names(pd.Index([] if table is None else table.columns.astype(str)))[0] for table in tables]
     proteins = pd.Index(dict.fromkeys(protein for columns in names for protein in columns))
@@ -91,9 +108,16 @@ def join_proteins(tables: Sequence[pd.DataFrame | None], n_cells: Sequence[int])
     start = 0
     for table, columns, length in zip(tables, names, n_cells, strict=True):
         if table is not None:
-            values[start : start + length, proteins.get_indexer(columns)] = table.to_numpy(dtype=np.float32)
+            values[start : start + length, proteins.get_indexer(columns)] = _protein_counts(table)
         start += length
     return pd.DataFrame(values, columns=proteins)
+
+
+def _protein_counts(table: pd.DataFrame) -> np.ndarray:
+    try:
+        return table.to_numpy(dtype=np.float32)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"The proteins in obsm are not all numbers: {error}. Give their counts.") from error
 
 
 def _join_column(pieces: Sequence[tuple[pd.Series | None, int]]) -> pd.Series | pd.Categorical | np.ndarray:

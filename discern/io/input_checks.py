@@ -14,6 +14,7 @@ from discern.io.raw_counts import find_values, to_csr
 from discern.io.row_readers import RowReader
 
 _LARGEST_LOGARITHM = 20.0
+_FIRST_INEXACT = 2.0**24  # float32 holds every smaller whole number
 _CELLS_SAMPLED = 1000
 _logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Findings:
         not_finite: Values that are NaN or infinite.
         negative: Values below 0.
         fractional: Values that are not whole.
+        inexact: Values so large that whole numbers are rounded.
         sums: Sums of the first cells, (n_sampled,).
         exponential_sums: Sums of exp(x) − 1 of the same cells, (n_sampled,).
     """
@@ -63,6 +65,7 @@ class Findings:
     not_finite: Fault
     negative: Fault
     fractional: Fault
+    inexact: Fault
     sums: np.ndarray
     exponential_sums: np.ndarray
 
@@ -76,6 +79,7 @@ class Findings:
             self.not_finite.merge(later.not_finite),
             self.negative.merge(later.negative),
             self.fractional.merge(later.fractional),
+            self.inexact.merge(later.inexact),
             np.concatenate([self.sums, later.sums])[:_CELLS_SAMPLED],
             np.concatenate([self.exponential_sums, later.exponential_sums])[:_CELLS_SAMPLED],
         )
@@ -100,6 +104,7 @@ def examine(matrix: sparse.csr_matrix, first_cell: int = 0) -> Findings:
         not_finite=_fault(matrix, first_cell, lambda values: ~np.isfinite(values)),
         negative=_fault(matrix, first_cell, lambda values: values < 0),
         fractional=fractional,
+        inexact=_fault(matrix, first_cell, lambda values: values >= _FIRST_INEXACT),
         sums=_row_sums(some),
         exponential_sums=_row_sums(exponential),
     )
@@ -118,7 +123,7 @@ def judge(
         allow_non_counts: Fractional values are a warning instead of an error.
 
     Raises:
-        DataError: There are values that are not finite, negative or, unless allowed, not whole.
+        DataError: There are values that are not finite, negative or, unless allowed, not whole or too large to be exact.
     """
 
     def place(fault: Fault) -> str:
@@ -138,6 +143,11 @@ def judge(
         if not allow_non_counts:
             raise DataError(f"{message} Give the raw counts (in X or in layers['counts']).")
         _logger.warning("%s It is used as it is.", message)
+    if findings.inexact.count and not allow_non_counts:
+        raise DataError(
+            f"{name}: {findings.inexact.count:,} counts are {_FIRST_INEXACT:,.0f} or more and cannot be kept exactly; the "
+            f"first is {place(findings.inexact)}. No cell counts that many molecules of a gene: are these sums, or codes?"
+        )
     if findings.n_empty:
         _logger.warning(
             "%s: %d of %d cells have no count; the filter removes them", name, findings.n_empty, findings.n_cells

@@ -39,6 +39,8 @@ _UNREADABLE = (
     IndexError,
     AttributeError,
     RuntimeError,
+    OverflowError,
+    MemoryError,  # sizes that a damaged file claims
     csv.Error,
     zlib.error,
 )

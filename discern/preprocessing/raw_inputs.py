@@ -24,7 +24,7 @@ def merge_objects(inputs: Mapping[str, AnnData], allow_non_counts: bool = False)
     """Check and merge data sets in memory, which stay as they are.
 
     Args:
-        inputs: Data sets by name, dense or sparse raw counts.
+        inputs: Data sets by name, dense or sparse raw counts; those backed by a file are loaded.
         allow_non_counts: Fractional values are a warning instead of an error.
 
     Raises:
@@ -32,7 +32,8 @@ def merge_objects(inputs: Mapping[str, AnnData], allow_non_counts: bool = False)
     """
     if not inputs:
         raise ParametersError("`inputs` is empty. Give at least one AnnData by name: inputs={'name': adata}.")
-    return _merge(dict(inputs), None, allow_non_counts)
+    loaded = {name: adata.to_memory() if adata.isbacked else adata for name, adata in inputs.items()}
+    return _merge(loaded, None, allow_non_counts)
 
 
 def merge_files(input_files: InputFiles, allow_non_counts: bool = False) -> AnnData:

@@ -88,3 +88,15 @@ def test_holds_counts(counts, value):
     assert holds_counts(MemoryRows(sparse.csr_matrix(counts)))
     counts[0, 0] = value
     assert not holds_counts(MemoryRows(sparse.csr_matrix(counts)))
+
+
+@pytest.mark.parametrize("value", [2**24, 2**24 + 1, 2**60])
+def test_counts_too_large_to_be_exact(value):
+    adata = AnnData(sparse.csr_matrix(np.array([[1, 0], [value, 3]], dtype=np.int64)))
+    with pytest.raises(DataError, match=r"x: 1 counts are 16,777,216 or more.*cell 1, gene 0"):
+        check_counts(adata, "x")
+    check_counts(adata, "x", allow_non_counts=True)
+
+
+def test_the_largest_exact_count():
+    check_counts(AnnData(sparse.csr_matrix(np.array([[2**24 - 1]], dtype=np.int64))), "x")
