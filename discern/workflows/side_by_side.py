@@ -6,9 +6,11 @@ import os
 import queue
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,6 +23,12 @@ _LOGGER = logging.getLogger(__name__)
 
 Work = Callable[..., Any]
 _EXIT_INTERRUPTED = 130
+
+
+class TerminatedError(DiscernError):
+    """SIGTERM came while experiments were running; they have been told and have ended."""
+
+    exit_code = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ def run_each(
 ) -> list[Outcome]:
     """Run ``work(experiment, **arguments, **slot)`` for every experiment, as many at once as there are slots.
 
+    SIGTERM is passed on to those that run, which may save what they have; no other is started.
+
     Args:
         work: A function of a module.
         experiments: What to work on.
@@ -58,12 +68,18 @@ def run_each(
 
     Returns:
         One outcome per experiment, in their order.
+
+    Raises:
+        TerminatedError: SIGTERM came.
     """
     free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     for slot in slots:
         free.put(slot)
+    ended = threading.Event()
 
     def run(experiment: Experiment) -> Outcome:
+        if ended.is_set():
+            return Outcome(experiment.name, fault="it was not started", exit_code=TerminatedError.exit_code)
         slot = free.get()
         try:
             outcome = _in_process(work, experiment, {**arguments, **slot}, start_process)
@@ -73,7 +89,7 @@ def run_each(
             _LOGGER.error("%s failed: %s", outcome.name, outcome.fault)
         return outcome
 
-    with ThreadPoolExecutor(max_workers=len(slots)) as pool:
+    with _passing_on_sigterm(ended), ThreadPoolExecutor(max_workers=len(slots)) as pool:
         return list(pool.map(run, experiments))
 
 
@@ -83,6 +99,27 @@ def visible_gpus() -> list[int]:
     if allowed is not None:
         return list(range(len([one for one in allowed.split(",") if one.strip() not in {"", "-1"}])))
     return list(range(len(list(Path("/dev").glob("nvidia[0-9]*")))))
+
+
+@contextmanager
+def _passing_on_sigterm(ended: threading.Event) -> Iterator[None]:
+    """Send a SIGTERM to the processes of the experiments, too, and raise; only the main thread may choose so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pass_on(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # some senders repeat it; the experiments are ending
+        ended.set()
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise TerminatedError("Interrupted (SIGTERM): the experiments that ran were told to end, no other is started.")
+
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _in_process(

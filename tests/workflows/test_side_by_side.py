@@ -11,7 +11,7 @@ import pytest
 
 from discern.workflows import side_by_side
 from discern.workflows.process import process
-from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
+from discern.workflows.side_by_side import Outcome, TerminatedError, run_each, visible_gpus
 
 NAME = operator.attrgetter("name")
 
@@ -54,6 +54,19 @@ def test_a_process_that_dies_is_a_failure(experiment, end, told):
     (outcome,) = run_each(NAME, [experiment()], {}, [{}], start_process=end)
     assert (outcome.exit_code, outcome.result) == (1, None)
     assert told in outcome.fault
+
+
+def test_sigterm_reaches_the_running_experiments_and_starts_no_other(experiments, caplog):
+    handler = signal.getsignal(signal.SIGTERM)
+    threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    start = time.monotonic()
+    with pytest.raises(TerminatedError, match="SIGTERM") as caught:
+        run_each(NAME, experiments(None, first=None, second=None), {}, [{}], start_process=partial(time.sleep, 100))
+    assert caught.value.exit_code == 143
+    assert time.monotonic() - start < 60
+    assert "first failed: its process was killed by SIGTERM" in caplog.text
+    assert "second" not in caplog.text
+    assert signal.getsignal(signal.SIGTERM) == handler
 
 
 @pytest.mark.parametrize("n_slots", [1, 2, 5])
