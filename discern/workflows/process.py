@@ -94,7 +94,7 @@ def process(
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
     if folder.last_state.exists():
         _LOGGER.warning(
-            "%s was trained on the earlier data. Move it away before `discern train`, unless the data are the same again.",
+            "%s was trained on the earlier data. Train anew with `discern train --restart`, unless the data are the same.",
             folder.job,
         )
     _LOGGER.info("%s: %d cells, %d genes, %d batches written", experiment.name, data.n_obs, data.n_vars, len(batches))

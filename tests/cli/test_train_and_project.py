@@ -25,6 +25,31 @@ def test_a_processed_experiment_asks_for_training(discern, parameters):
     assert "Run `discern train parameters.json` first." in finished.stderr
 
 
+def test_restart_reaches_the_training(discern, parameters, monkeypatch):
+    seen = []
+    monkeypatch.setattr("discern.workflows.train.train", lambda experiment, **given: seen.append(given["restart"]))
+    name = parameters()
+    discern("train", name)
+    discern("train", name, "--restart")
+    assert seen == [False, True]
+
+
+@pytest.mark.parametrize("verb", ["process", "train", "project"])
+def test_a_second_command_on_one_experiment_is_refused(discern, parameters, here, verb):
+    from discern.io.experiment_folder import ExperimentFolder
+    from discern.io.experiment_lock import experiment_lock
+
+    name = parameters()
+    assert discern("process", name, "-q").exit_code == 0
+    options = {"process": ["--force"]}.get(verb, [])
+    with experiment_lock(ExperimentFolder(here / "exps" / "run"), "train"):
+        finished = discern(verb, name, *options)
+    assert finished.exit_code == 4
+    assert "`discern train` (process " in finished.stderr
+    assert "is working on exps/run. Wait until it has ended" in finished.stderr
+    assert not (here / "exps" / "run" / "job").exists()
+
+
 @pytest.mark.parametrize("target", ["batch", ":good", ""])
 def test_targets_that_are_none(discern, parameters, target):
     finished = discern("project", parameters(), "--metadata", target)
