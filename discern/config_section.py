@@ -7,14 +7,15 @@ the value received and, for unknown keys, the nearest known one.
 import difflib
 import typing
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.errors import MissingParameterError, ParametersError
 
 Section = TypeVar("Section", bound=BaseModel)
+_LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; file systems and the kernel take little more
 _EXPECTED = {
     "model_type": "give an object {...}",
     "dict_type": "give an object {...}",
@@ -28,6 +29,26 @@ class ConfigSection(BaseModel):
     """One object of a configuration file. Unknown keys and values of another type are errors; instances stay as they are."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
+
+
+def possible_path(text: str) -> str:
+    """Return a path as it is, whether anything is there or not.
+
+    Raises:
+        ValueError: No file can have this name.
+    """
+    try:
+        names = [len(name.encode()) for name in text.split("/")]
+    except UnicodeEncodeError as error:
+        raise ValueError("is no path: it holds half a character") from error
+    if "\0" in text:
+        raise ValueError("is no path: it holds a NUL character")
+    if max(names) > _LONGEST_NAME or sum(names) + len(names) > _LONGEST_PATH:
+        raise ValueError(f"is no path: names have up to {_LONGEST_NAME} bytes, paths up to {_LONGEST_PATH:,}")
+    return text
+
+
+PathName = Annotated[str, AfterValidator(possible_path)]
 
 
 def validate_section(
@@ -48,6 +69,8 @@ def validate_section(
         return section.model_validate(dict(values))
     except ValidationError as error:
         raise parameters_error(error, section, prefix, source) from error
+    except UnicodeEncodeError as error:
+        raise ParametersError(f"{source}: {str(error.object)!r:.200} holds half a character. Write it anew.") from error
 
 
 def parameters_error(

@@ -1,13 +1,14 @@
 """One experiment of parameters.json, and the whole file."""
 
+import unicodedata
 from itertools import combinations
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Union
 
 from pydantic import AfterValidator, Field, ValidationError, WrapValidator, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from discern.config_section import ConfigSection
+from discern.config_section import ConfigSection, PathName, possible_path
 from discern.errors import UnknownNameError
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY
 from discern.preprocessing.config import InputConfig
@@ -51,7 +52,7 @@ class ExperimentConfig(ConfigSection):
     input_ds: InputConfig = InputConfig()
     model: model_section(CONFIGS) = Field(default_factory=lambda: CONFIGS.get(DEFAULT_FAMILY)())  # type: ignore[valid-type]
     training: TrainingConfig = TrainingConfig()
-    hyperparameter_search: str | None = None
+    hyperparameter_search: PathName | None = None
 
 
 class ExperimentsFolderConfig(ConfigSection):
@@ -61,15 +62,17 @@ class ExperimentsFolderConfig(ConfigSection):
         experiments_dir: Parent of all experiment folders.
     """
 
-    experiments_dir: str = "experiments"
+    experiments_dir: PathName = "experiments"
 
 
 def _folder_name(name: str) -> str:
-    if any(character in name for character in "\\\0") or any(not part.strip(". ") for part in name.split("/")):
+    impossible = any(character == "\\" or unicodedata.category(character) == "Cc" for character in name)
+    leads_out = any(not part.strip(". ") for part in name.split("/")) or PureWindowsPath(name).drive
+    if impossible or leads_out:
         raise ValueError(
             "cannot be a folder below experiments_dir; use letters, digits, '-', '_' or '.', and '/' between folders"
         )
-    return name
+    return possible_path(name)
 
 
 class ParametersFile(ConfigSection):

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.io import mmread
 
 from discern.errors import DataError
+from discern.io.external_parts import refuse_external_parts
 from discern.io.naming import unique_names
 from discern.io.raw_counts import to_csr
 from discern.io.raw_input import RawInput
@@ -32,6 +33,7 @@ def read_cell_ranger_h5(path: Path) -> RawInput:
         DataError: The file is no such file, or holds several genomes in separate groups.
     """
     with h5py.File(path, "r") as file:
+        refuse_external_parts(file, path)
         if "matrix" in file:
             group = file["matrix"]
             features = group["features"]

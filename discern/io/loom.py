@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from discern.errors import DataError
+from discern.io.external_parts import refuse_external_parts
 from discern.io.raw_input import RawInput
 from discern.io.row_readers import StoredDenseRows
 
@@ -24,6 +25,7 @@ def read_loom(path: Path) -> RawInput:
         DataError: The file has no matrix or no gene names.
     """
     with h5py.File(path, "r") as file:
+        refuse_external_parts(file, path)
         if "matrix" not in file:
             raise DataError(f"{path} is no loom file: /matrix is missing. It holds: {', '.join(file) or 'nothing'}.")
         n_genes, n_cells = file["matrix"].shape

@@ -9,6 +9,7 @@ from anndata import OldFormatWarning, read_h5ad
 from anndata.io import read_elem
 
 from discern.errors import DataError
+from discern.io.external_parts import refuse_external_parts
 from discern.io.input_checks import holds_counts
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
 from discern.io.raw_input import RawInput
@@ -28,6 +29,7 @@ def read_raw_h5ad(path: Path) -> RawInput:
     """
     with h5py.File(path, "r") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore", OldFormatWarning)
+        refuse_external_parts(file, path)
         missing = [key for key in ("obs", "var") if key not in file]
         if missing:
             raise DataError(

@@ -83,9 +83,8 @@ def open_raw_input(file_path: Path) -> RawInput:
         DataError: The input is absent, of unknown format, unreadable or empty, or a gene has no name.
     """
     path = Path(file_path)
-    reader = _reader_for(path)
     with naming_the_file(path):
-        contents = reader(path)
+        contents = _reader_for(path)(path)
     n_cells, n_genes = contents.rows.shape
     if not n_cells or not n_genes:
         raise DataError(f"{path} is empty: {n_cells} cells x {n_genes} genes.")

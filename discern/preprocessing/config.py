@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, field_validator, model_validator
 
-from discern.config_section import ConfigSection, validate_section
+from discern.config_section import ConfigSection, possible_path, validate_section
 from discern.errors import ParametersError
 
 GENES = "genes"  # as in discern.scaling, which is not imported here: it needs pandas
@@ -150,6 +150,8 @@ class InputConfig(ConfigSection):
             raise ValueError(expected)
         elif len(set(value)) < len(value):
             raise ValueError("a path is named twice")
+        for path in value:
+            possible_path(path)
         return value
 
 

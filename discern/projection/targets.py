@@ -1,6 +1,7 @@
 """Into which batch, or mixture of batches, every cell is decoded."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ from discern.errors import DataError
 from discern.io.text_labels import as_text
 from discern.keys import BATCH
 from discern.projection.batch_labels import BatchLabels
+
+_LONGEST_NAME = 200  # file systems take 255 bytes, of which temporary names need some
 
 
 @dataclass(frozen=True)
@@ -46,15 +49,15 @@ class Target:
 
     @property
     def file_name(self) -> str:
-        """The published name of the projected file, safe for every file system."""
+        """The published name of the projected file, safe for every file system; a long one ends in a digest instead."""
         if self.column is None:
             return "unprojected.h5ad"
         parts = [self.column] if self.value is None else [self.column, self.value]
-        return (
-            "projected_to_average_"
-            + "_".join(quote(part, safe=" +,=@()[]-").replace(" ", "_") for part in parts)
-            + ".h5ad"
-        )
+        quoted = (quote(part, safe=" +,=@()[]-", errors="surrogatepass").replace(" ", "_") for part in parts)
+        name = "projected_to_average_" + "_".join(quoted)
+        if len(name) > _LONGEST_NAME:
+            name = f"{name[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:16]}"
+        return name + ".h5ad"
 
 
 def check_target(obs: pd.DataFrame, target: Target) -> None:

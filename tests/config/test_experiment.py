@@ -131,3 +131,29 @@ def test_faults_of_one_of_two_families_have_the_paths_of_the_file(two_families, 
     with pytest.raises(ParametersError) as error:
         two_families(model)
     assert str(error.value).splitlines()[1:] == [f"  {fault}"]
+
+
+@pytest.mark.parametrize("name", ["a\nb", "C:x", "C:/x", "a\x7f", "x\r"])
+def test_names_with_drives_or_control_characters_are_refused(name):
+    with pytest.raises(ParametersError, match="cannot be a folder below experiments_dir"):
+        file_with(name)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("ß" * 128, "up to 255 bytes"),
+        ("/".join(["y" * 200] * 20), "up to 3,000"),
+        ("a\0b", "NUL"),
+        ("\ud800", "half a char"),
+    ],
+)
+def test_paths_that_no_file_can_have(path, message):
+    for content in (
+        {"experiments": {"one": {"input_ds": {"raw_input": [path]}}}},
+        {"experiments": {"one": {"input_ds": {"raw_input": {path: None}}}}},
+        {"experiments": {"one": {"hyperparameter_search": path}}},
+        {"experiments": {"one": {}}, "exp_param": {"experiments_dir": path}},
+    ):
+        with pytest.raises(ParametersError, match=f"{message}|half a character|valid string"):
+            validate_section(ParametersFile, content, source="file")
