@@ -78,7 +78,10 @@ def processor() -> str:
 
 
 def peak_memory() -> dict[str, int | None]:
-    """Return the most memory that was resident at a time, bytes: of this process, and of the largest that it started."""
+    """Return the most memory that was resident at a time, bytes: of this process, and of the largest that it started.
+
+    A started process may count what this one held when it was started.
+    """
     try:
         import resource
     except ImportError:  # Windows

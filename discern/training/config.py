@@ -102,8 +102,8 @@ class TrainingConfig(ConfigSection):
         early_stopping: null trains all ``max_steps``.
         optimizer: The optimizer.
         seed: Drives initial weights, the order of the cells and every random draw.
-        deterministic: ``auto`` gives the same bits in every run on a CPU, on a GPU only nearly; ``true`` also on a GPU, where
-            operations are then slower.
+        deterministic: ``auto`` gives the same bits in every run on as many threads of a CPU, on a GPU only nearly; ``true``
+            also on a GPU, where operations are then slower.
         tensorboard: Write TensorBoard logs into ``job/tensorboard``.
         umap_every: Draw a UMAP picture of the latent space every so many epochs; 0 draws none.
     """
