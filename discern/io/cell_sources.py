@@ -82,6 +82,7 @@ class RecordSource:
             raise ExperimentError(f"Record files are missing: {', '.join(missing)}. Run `discern process --force`.")
         self._folder, self._split = Path(folder), split
         self.require_undamaged()
+        self._n_bytes = sum(map(uncompressed_bytes, self._shards))
         self.n_cells = self.schema.n_cells(split)
         self.n_genes = self.schema.n_genes
         self.n_batches = len(self.schema.batches)
@@ -111,7 +112,7 @@ class RecordSource:
 
     def _block_cells(self, batch_size: int) -> int:
         """Return how many cells are shuffled together: all, or as many whole minibatches as half the budget holds."""
-        total = sum(map(uncompressed_bytes, self._shards))
+        total = self._n_bytes
         if total <= self._memory_budget:
             return self.n_cells
         fitting = max(_SMALLEST_BLOCK, self._memory_budget // 2 * self.n_cells // total)

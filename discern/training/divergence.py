@@ -56,7 +56,7 @@ class StopOnDivergence(keras.callbacks.Callback):
         if not means or self._cells is None:
             return step
         size = min(self._cells.batch_size, self._cells.train.n_cells)
-        n_cells = float(ops.convert_to_tensor(means[0].count))  # up to that minibatch
+        n_cells = float(ops.add(means[0].count, 0.0))  # up to that minibatch
         return min(step, max(1, round(n_cells / size)))
 
     def _stop(self, where: str, broken: list[str], cells: str) -> None:

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import anndata
 import google_crc32c
@@ -18,6 +19,7 @@ import pytest
 import tensorflow as tf
 from scipy import sparse
 
+from discern.config.loading import load_experiments
 from discern.errors import DiscernError, ExperimentError
 from discern.io.cell_sources import RecordSource, reading
 from discern.io.checksums import damage_of_sealed, file_checksum, seal
@@ -207,6 +209,26 @@ def test_every_flipped_bit_of_processed_data_is_detected(h5ad, read, n_flips):
     assert found["harmful"] == 0
     assert found["harmless"] <= 0.02 * n_flips  # in the mark of the seal: twenty bytes of some 40,000
     assert found["detected"] + found["harmless"] == n_flips
+
+
+@pytest.mark.parametrize("n_flips", FLIPS)
+def test_flipped_bits_of_parameters_are_detected_or_are_other_parameters(tmp_path, n_flips):
+    """People edit this file, so it has no checksum: a digit that became another is as good as an edit."""
+    example = Path(__file__).parents[2] / "parameters.json"
+    path = tmp_path / "parameters.json"
+    shutil.copy(example, path)
+    expected = [one.config for one in load_experiments(path)]
+    rng, found = np.random.default_rng(6), Counter()
+    for _ in range(n_flips):
+        path.write_bytes(flipped(example.read_bytes(), rng))
+        try:
+            parameters = [one.config for one in load_experiments(path)]
+        except DiscernError as error:
+            assert path.name in str(error)
+            found["detected"] += 1
+        else:
+            found["same" if parameters == expected else "other"] += 1
+    assert found["detected"] > 0.6 * n_flips, found
 
 
 def test_processed_data_in_memory_are_checked_as_well(h5ad):

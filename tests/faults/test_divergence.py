@@ -146,3 +146,33 @@ def test_divergence_on_real_learning_rates_stops_within_the_epoch():
     message = message_of(family, [MemorySource(data, data.batches, data.cells_of(s)) for s in ("train", "valid")])
     assert "of epoch 1" in message
     assert len(seen) <= 21
+
+
+ON_TWO_DEVICES = f"""
+import importlib.util
+from keras import ops
+spec = importlib.util.spec_from_file_location("builders", {str(Path(__file__).parents[1] / "training" / "conftest.py")!r})
+builders = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(builders)
+from discern.errors import DivergenceError
+from discern.training.fit import fit
+from discern.training.several_devices import on_devices
+
+data = builders.build_data(n_cells=9 * 15 + 20)
+cell = int(data.cells_of("train")[7])
+data.obs.iloc[cell, data.obs.columns.get_loc("n_counts")] = float("nan")
+for devices in ([], TWO):
+    with on_devices(devices):
+        family = builders.build_family(data)
+    try:
+        fit(family, *builders.sources(data), batch_size=15, seed=3, epochs=range(1))
+    except DivergenceError as error:
+        print(error)
+"""
+
+
+def test_two_devices_name_the_minibatch_that_one_names(run_on_two_cpus):
+    one, two = run_on_two_cpus(ON_TWO_DEVICES).splitlines()
+    assert one == two
+    named = re.search(r"in minibatch (\d) of epoch 1: .*in minibatch \1, a cell of batch", one)
+    assert named and int(named[1]) > 1  # of nine; the callback looks at the first and the last

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from discern.errors import ExperimentError
 from discern.io.cell_sources import RecordSource
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 from discern.optimizers.build import build_optimizer
@@ -168,3 +169,18 @@ def test_no_epoch_left_leaves_the_weights(data, make_family, sources_of):
     before = digest(family)
     assert fit(family, *sources_of(data), epochs=range(3, 3), **SETTINGS).epoch == []
     assert digest(family) == before
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
+@pytest.mark.parametrize("split", ["training", "validate"])
+def test_a_record_file_that_is_damaged_while_training_is_named(data, make_family, tmp_path, split, damage):
+    write_records(data, tmp_path / "records")
+    cells = [RecordSource(tmp_path / "records", name) for name in ("training", "validate")]
+    path = tmp_path / "records" / f"{split}-00000.tfrecords"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 8
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes(content if damage == "flipped" else content[: len(content) // 2])
+    with pytest.raises(ExperimentError, match=rf"{path.name} .*Restore them, or .*discern process --force"):
+        fit(make_family(data, eager=True), *cells, epochs=range(2), **SETTINGS)
