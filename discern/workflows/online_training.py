@@ -154,11 +154,14 @@ def _ready_to_resume(folder: ExperimentFolder, config: TrainingConfig) -> float 
 
 
 def _parameters_with(experiment: Experiment, filename: Path) -> dict[str, Any]:
-    """Return the experiment's own parameters with the new file among the raw inputs."""
+    """Return the experiment's own parameters with the new file among the raw inputs and the seed that was used."""
     own = experiment.folder.parameters_file
     content = read_json(own) if own.is_file() else copy.deepcopy(experiment.content)
     section = content.setdefault("input_ds", {})
     raw_input, path = section.get("raw_input", []), str(filename.absolute())
     if filename.resolve() not in {Path(known).resolve() for known in raw_input}:
         section["raw_input"] = {**raw_input, path: None} if isinstance(raw_input, dict) else [*raw_input, path]
+    seed = experiment.config.training.seed
+    if content.get("training", {}).get("seed", 0) != seed:
+        content.setdefault("training", {})["seed"] = seed
     return content

@@ -94,3 +94,14 @@ def test_the_help_names_what_the_program_knows(discern):
 
     text = discern("project", "--help").stdout
     assert all(name in text for name in (*LAYERS, NO_LAYERS, *DTYPES, "latent.h5ad"))
+
+
+@pytest.mark.parametrize(("given", "seeds"), [((), [3]), (("--seed", "7"), [7])])
+def test_a_seed_given_here_reaches_the_training(discern, parameters, monkeypatch, given, seeds):
+    seen = []
+    monkeypatch.setattr(
+        "discern.workflows.train.train", lambda experiment, **_: seen.append(experiment.config.training.seed)
+    )
+    name = parameters(run=lambda content: content["training"].update(seed=3))
+    assert discern("train", name, *given, "-q").exit_code == 0
+    assert seen == seeds

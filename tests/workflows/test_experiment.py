@@ -60,3 +60,14 @@ def test_another_seed_is_in_configuration_and_content(experiment):
 def test_seeds_out_of_range_are_refused(experiment, seed):
     with pytest.raises(ParametersError, match="experiment run has 1 invalid entry"):
         experiment().with_seed(seed)
+
+
+def test_online_training_writes_the_seed_it_used(experiment):
+    from discern.workflows.online_training import _parameters_with
+
+    one = experiment()
+    assert "seed" not in _parameters_with(one, Path("new.h5ad"))["training"]
+    assert _parameters_with(one.with_seed(7), Path("new.h5ad"))["training"]["seed"] == 7
+    one.folder.path.mkdir(parents=True)
+    one.folder.parameters_file.write_text('{"input_ds": {"raw_input": []}}')
+    assert _parameters_with(one.with_seed(7), Path("new.h5ad"))["training"] == {"seed": 7}
