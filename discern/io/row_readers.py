@@ -202,7 +202,10 @@ class SpooledRows:
 
     def rows(self, start: int, stop: int) -> sparse.csr_matrix:
         """Read one of the slices."""
-        entries = np.fromfile(_spool(self.folder, start // self.cells_per_file), dtype=_ENTRY)
+        spool = _spool(self.folder, start // self.cells_per_file)
+        entries = (
+            np.fromfile(spool, dtype=_ENTRY) if spool.exists() else np.empty(0, dtype=_ENTRY)
+        )  # no cell has a value
         places = (entries["cell"] - start, entries["gene"])
         return to_csr(sparse.coo_matrix((entries["value"], places), shape=(stop - start, self.shape[1])))
 

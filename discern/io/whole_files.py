@@ -35,7 +35,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside ``path``; when the block succeeds it takes the place of ``path``.
 
-    When anything fails, ``path`` is as it was.
+    When anything fails, ``path`` is as it was. A link is replaced like a folder; what it leads to stays as it is.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
@@ -51,7 +51,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         if outdated.exists() and not path.exists():
             outdated.rename(path)
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(outdated, ignore_errors=True)
+        remove_folder(outdated)
 
 
 @contextmanager
@@ -76,11 +76,19 @@ def temporary_folder(path: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder if it can be removed; of a link only the link."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
 def _clear_up_folders(path: Path) -> None:
     """Remove what killed runs left of ``path``; a folder that one had moved aside comes back when there is no other."""
     for moved in _of_dead_processes(path.parent, path.name, ".old"):
         if path.exists():
-            shutil.rmtree(moved, ignore_errors=True)
+            remove_folder(moved)
         else:
             moved.rename(path)
     for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):

@@ -9,7 +9,7 @@ from discern.available_cpus import available_cpus
 from discern.errors import ExperimentError, ParametersError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.naming import SUFFIXES, file_suffix, input_names
-from discern.io.whole_files import replacing_folder, temporary_folder, write_json
+from discern.io.whole_files import remove_folder, replacing_file, replacing_folder, temporary_folder, write_json
 from discern.preprocessing.cells import OnDisk
 from discern.preprocessing.recipe import WAERecipe
 from discern.ray_workers import ray_workers
@@ -88,7 +88,7 @@ def process(
                 recipe.dump(folder.path)  # both are whole before either takes its place
         else:
             recipe.dump(folder.path)
-            shutil.rmtree(folder.tfrecords, ignore_errors=True)  # they belong to the data that was just replaced
+            remove_folder(folder.tfrecords)  # they belong to the data that was just replaced
     data = recipe.sc_raw
     counts = data.obs["batch"].value_counts()
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
@@ -120,7 +120,8 @@ def _write_parameters(experiment: Experiment, search: Path | None) -> None:
     """Write the experiment's own parameters.json, and copy its search file when it names one."""
     write_json(experiment.folder.parameters_file, experiment.content)
     if search is not None and search.resolve() != experiment.folder.hyperparameter_file.resolve():
-        shutil.copyfile(search, experiment.folder.hyperparameter_file)
+        with replacing_file(experiment.folder.hyperparameter_file) as temporary:
+            shutil.copyfile(search, temporary)
 
 
 def _copy_inputs(paths: list[Path], folder: ExperimentFolder) -> None:

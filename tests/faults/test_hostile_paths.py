@@ -22,7 +22,7 @@ from discern.errors import DataError, ParametersError
 from discern.io.cell_store import Piece
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.reading import read_raw_input
-from discern.io.whole_files import replacing_folder, write_json
+from discern.io.whole_files import remove_folder, replacing_folder, write_json
 from discern.projection.targets import Target
 
 FEW = settings(
@@ -132,6 +132,17 @@ def test_a_folder_that_is_a_link_is_replaced_not_emptied(tmp_path):
         (folder / "new").touch()
     assert (outside / "precious").read_text() == "mine"
     assert [path.name for path in (tmp_path / "run/TF_records").iterdir()] == ["new"]
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["TF_records"]
+
+
+def test_removing_a_link_to_a_folder_leaves_the_folder(tmp_path):
+    outside = tmp_path / "scratch"
+    outside.mkdir()
+    (outside / "precious").touch()
+    (tmp_path / "link").symlink_to(outside)
+    remove_folder(tmp_path / "link")
+    assert not (tmp_path / "link").exists()
+    assert (outside / "precious").exists()
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".tgz", ".TAR.GZ", ".tar.bz2", ".tar.xz"])

@@ -96,3 +96,14 @@ def test_turning_reads_few_values_at_once(file, counts, tmp_path, monkeypatch):
     assert sum(part.stat().st_size for part in (tmp_path / "spool").iterdir()) == counts.nnz * 16
     rows = sparse.vstack([turned.rows(start, stop) for start, stop in turned.blocks()])
     assert (rows != counts).nnz == 0
+
+
+def test_a_slice_of_cells_without_a_value_is_empty(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_readers, "MAX_CELLS", 4)
+    counts = np.zeros((11, 3), dtype=np.float32)
+    counts[9, 1] = 2
+    with h5py.File(tmp_path / "cells.h5ad", "w") as stream:
+        anndata.io.write_elem(stream, "X", sparse.csc_matrix(counts))
+    rows = StoredColumns(tmp_path / "cells.h5ad", "X", (11, 3)).turned(tmp_path / "spool")
+    found = [rows.rows(start, stop) for start, stop in rows.blocks()]
+    np.testing.assert_array_equal(sparse.vstack(found).toarray(), counts)
