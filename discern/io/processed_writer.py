@@ -1,6 +1,7 @@
 """Writing processed data piece by piece, so that memory does not grow with the number of cells."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from anndata import AnnData
@@ -37,9 +38,9 @@ def write_processed(
             for key in ("X", f"layers/{COUNTS}"):
                 if key in file:
                     del file[key]
-            size = {"n_columns": store.n_genes, "most_values": store.n_values}
-            expression = GrowingCSR(file, "X", chunks, **size)
-            counts = GrowingCSR(file.require_group("layers"), COUNTS, chunks, **size)
+            grow = partial(GrowingCSR, n_columns=store.n_genes, most_values=store.n_values)
+            expression = grow(file, "X", chunks)
+            counts = grow(file.require_group("layers"), COUNTS, chunks)
             with progress("Writing processed data, piece", len(store.pieces)) as report:
                 for number, piece in enumerate(store.pieces, start=1):
                     cells = piece.read()
