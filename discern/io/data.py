@@ -8,7 +8,7 @@ import anndata
 import numpy as np
 
 from discern.errors import DataError, ExperimentError
-from discern.io.checksums import UNREADABLE, damage_of_sealed
+from discern.io.checksums import damage_of_sealed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
 from discern.io.transform import InputTransform
@@ -102,7 +102,7 @@ class DISCERNData(anndata.AnnData):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
                 adata = anndata.read_h5ad(filename)
-        except UNREADABLE as error:
+        except Exception as error:  # of any class: anndata has some of its own
             raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
         data = cls(adata, batch_size, cachefile)
         if DISCERN not in data.uns or BATCH not in data.obs:

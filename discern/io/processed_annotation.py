@@ -10,7 +10,7 @@ from anndata.io import read_elem
 
 from discern.errors import DiscernError, ExperimentError
 from discern.io.cells_digest import cells_digest
-from discern.io.checksums import UNREADABLE, damage_of_sealed
+from discern.io.checksums import damage_of_sealed
 from discern.io.processed_config import plain
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
@@ -59,9 +59,9 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
             if FIXED_SCALING in file["uns"]:
                 uns[FIXED_SCALING] = plain(read_elem(file["uns"][FIXED_SCALING]))
         transform = InputTransform.scaled_log_expression(var, uns)
-    except UNREADABLE as error:
-        if isinstance(error, DiscernError):
-            raise
+    except DiscernError:
+        raise
+    except Exception as error:  # of any class: anndata has some of its own
         raise ExperimentError(
             f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
         ) from error

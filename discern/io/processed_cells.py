@@ -14,8 +14,8 @@ from anndata import AnnData, OldFormatWarning
 from anndata.io import read_elem
 from scipy import sparse
 
-from discern.errors import DataError, ExperimentError
-from discern.io.checksums import UNREADABLE, damage_of_sealed
+from discern.errors import DataError, DiscernError, ExperimentError
+from discern.io.checksums import damage_of_sealed
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_of
@@ -128,7 +128,11 @@ class ProcessedCells:
         return self._rows(self._matrices["X"])
 
     def _rows(self, matrix: Any) -> Rows:
-        rows = rows_of(matrix)
+        try:
+            rows = rows_of(matrix)
+        except Exception as error:  # of any class: anndata has some of its own
+            where = f"{matrix.name} of {matrix.file.filename}" if isinstance(matrix, h5py.HLObject) else "A matrix"
+            raise DataError(f"{where} is damaged: it cannot be read ({error}).") from error
         return rows if self._columns is None else SelectedColumns(rows, self._columns)
 
     def with_genes(self, genes: Sequence[str]) -> "ProcessedCells":
@@ -176,9 +180,9 @@ def open_cells(path: Path, batch_size: int) -> Iterator[ProcessedCells]:
         try:
             file = stack.enter_context(h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES))
             cells = _annotated(file, path, batch_size)
-        except UNREADABLE as error:
-            if isinstance(error, DataError):
-                raise
+        except DiscernError:
+            raise
+        except Exception as error:  # of any class: anndata has some of its own
             raise DataError(f"{path} cannot be read as h5ad: {error}") from error
         yield cells
 

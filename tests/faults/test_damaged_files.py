@@ -302,3 +302,14 @@ def test_records_with_a_wrong_number_of_cells_are_refused(records):
     assert "record 30 does not fit its checksum" in damage_of_shard(path, unknown)
     path.write_bytes(gzip.compress(content[:7]))
     assert "record 1 does not fit its checksum" in damage_of_shard(path, unknown)
+
+
+@pytest.mark.parametrize("element", ["obs", "var", "uns/DISCERN", "X", "layers/counts"])
+def test_damaged_parts_of_a_file_without_seal_are_named(h5ad, element):
+    """As of the published program, or edited since."""
+    with h5py.File(h5ad, "r+") as file:
+        file[element].attrs["encoding-type"] = "no such"
+        if "indptr" in file[element]:
+            del file[element]["indptr"]
+    with pytest.raises(DiscernError, match=h5ad.name):
+        read_as_projection(h5ad)
