@@ -20,6 +20,7 @@ TENSORFLOW = {
     "io/published_cells.py": "published record files",
     "training/devices.py": "threads and GPUs",
     "training/several_devices.py": "one model on several devices",
+    "training/suspicious_cells.py": "reads a broken minibatch again",
     "layers/replicas.py": "what the devices of one model tell each other",
     "compiled_regions.py": "compiles parts of a training step",
     "optimizers/fused_adam.py": "Adam's update in one pass",
