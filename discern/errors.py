@@ -41,6 +41,10 @@ class ExperimentError(DiscernError):
     exit_code = 4
 
 
+class ExperimentInUseError(ExperimentError):
+    """Another process works on the experiment."""
+
+
 class OptionalDependencyError(DiscernError, ImportError):
     """A feature needs a package that is not installed."""
 
@@ -51,3 +55,9 @@ class DivergenceError(DiscernError):
     """Training produced a value that is not finite."""
 
     exit_code = 6
+
+
+class StoppedBySignalError(DiscernError):
+    """Work was ended by a signal; the exit code is the one of a process that the signal ends."""
+
+    exit_code = 128 + 15

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from discern.errors import ExperimentError
+from discern.errors import ExperimentInUseError
 from discern.io.experiment_folder import ExperimentFolder
 
 _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -30,7 +30,7 @@ def experiment_lock(folder: ExperimentFolder, verb: str) -> Iterator[None]:
         verb: What this process does, for the message to others.
 
     Raises:
-        ExperimentError: Another process works on the experiment.
+        ExperimentInUseError: Another process works on the experiment.
     """
     made = [one for one in (folder.path, *folder.path.parents) if not one.exists()]
     stream = _locked_file(folder)
@@ -55,7 +55,7 @@ def _locked_file(folder: ExperimentFolder) -> IO[str]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             with stream:
-                raise ExperimentError(_who_holds(folder, stream)) from None
+                raise ExperimentInUseError(_who_holds(folder, stream)) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS_HERE:
                 stream.close()

@@ -15,15 +15,15 @@ from typing import Any
 
 import keras
 
-from discern.errors import DiscernError
+from discern.errors import StoppedBySignalError
 from discern.training.checkpoint_callback import SaveCheckpoints
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SECONDS_OF_ONE = 1.0
 
 
-class TrainingInterruptedError(DiscernError):
-    """Training was ended by a signal; the exit code is the one of a process that the signal ends."""
+class TrainingInterruptedError(StoppedBySignalError):
+    """Training was ended by a signal and can be taken up."""
 
     def __init__(self, received: signal.Signals, epoch: int):
         """Say how to go on.

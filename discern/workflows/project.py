@@ -111,7 +111,7 @@ def _check_own_data(experiment: Experiment, family: ModelFamily, data: Processed
     if not family.data.same_features(data.n_vars, data.batches, data.transform):
         raise ExperimentError(
             f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
-            f"Move {experiment.folder.job} away and run `discern train {experiment.parameters_file}` first."
+            f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from discern.available_cpus import available_cpus
+from discern.errors import ExperimentInUseError, StoppedBySignalError
 from discern.io.file_digests import FileDigests
 from discern.io.provenance import append_step, command_line, hashed_files, peak_memory, plain, processor, versions
 from discern.workflows.experiment import Experiment
@@ -34,8 +35,10 @@ def run_recorded(step: str, experiment: Experiment, work: Callable[..., Any], ar
         entry = _beginning(step, started, experiment, arguments)
         try:
             result = work(experiment, **arguments)
+        except ExperimentInUseError:
+            raise  # the record belongs to who is at work there
         except BaseException as error:
-            outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            outcome = "interrupted" if isinstance(error, KeyboardInterrupt | StoppedBySignalError) else "failed"
             fault = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             _record(path, entry | _end(clock, digests) | {"outcome": outcome, "error": fault})
             raise

@@ -16,19 +16,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from discern.errors import DiscernError
+from discern.errors import DiscernError, StoppedBySignalError
 from discern.workflows.experiment import Experiment
 
 _LOGGER = logging.getLogger(__name__)
 
 Work = Callable[..., Any]
 _EXIT_INTERRUPTED = 130
-
-
-class TerminatedError(DiscernError):
-    """SIGTERM came while experiments were running; they have been told and have ended."""
-
-    exit_code = 128 + signal.SIGTERM
 
 
 @dataclass(frozen=True)
@@ -70,7 +64,7 @@ def run_each(
         One outcome per experiment, in their order.
 
     Raises:
-        TerminatedError: SIGTERM came.
+        StoppedBySignalError: SIGTERM came.
     """
     free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     for slot in slots:
@@ -79,7 +73,7 @@ def run_each(
 
     def run(experiment: Experiment) -> Outcome:
         if ended.is_set():
-            return Outcome(experiment.name, fault="it was not started", exit_code=TerminatedError.exit_code)
+            return Outcome(experiment.name, fault="it was not started", exit_code=StoppedBySignalError.exit_code)
         slot = free.get()
         try:
             outcome = _in_process(work, experiment, {**arguments, **slot}, start_process)
@@ -113,7 +107,9 @@ def _passing_on_sigterm(ended: threading.Event) -> Iterator[None]:
         ended.set()
         for process in multiprocessing.active_children():
             process.terminate()
-        raise TerminatedError("Interrupted (SIGTERM): the experiments that ran were told to end, no other is started.")
+        raise StoppedBySignalError(
+            "Interrupted (SIGTERM): the experiments that ran were told to end, no other is started."
+        )
 
     before = signal.signal(signal.SIGTERM, pass_on)
     try:

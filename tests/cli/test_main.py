@@ -117,7 +117,7 @@ def _raise(error):
     return work
 
 
-OUR_ERRORS = [kind for kind in DiscernError.__subclasses__() if kind.__module__ == "discern.errors"]  # not of signals
+OUR_ERRORS = [kind for kind in DiscernError.__subclasses__() if kind.__module__ == "discern.errors"]
 
 
 @pytest.mark.parametrize("kind", [DiscernError, *OUR_ERRORS])
@@ -136,6 +136,7 @@ def test_the_exit_codes_are_those_of_the_documentation():
         "ExperimentError": 4,
         "OptionalDependencyError": 5,
         "DivergenceError": 6,
+        "StoppedBySignalError": 143,
     }
 
 

@@ -42,7 +42,9 @@ def test_records_of_replaced_data_do_not_stay(experiment):
 def test_records_that_cannot_be_written_change_nothing(experiment, files_unchanged, monkeypatch):
     one = experiment()
     process(one)
-    monkeypatch.setattr("discern.preprocessing.cells.write_stored_records", lambda *_: (_ for _ in ()).throw(OSError("full")))
+    monkeypatch.setattr(
+        "discern.preprocessing.cells.write_stored_records", lambda *_: (_ for _ in ()).throw(OSError("full"))
+    )
     with files_unchanged(one.folder.path), pytest.raises(OSError, match="full"):
         process(one, force=True)
 

@@ -10,8 +10,9 @@ from datetime import datetime
 import pytest
 
 from discern import __version__
-from discern.errors import ExperimentError
+from discern.errors import ExperimentError, ExperimentInUseError, StoppedBySignalError
 from discern.io import file_digests
+from discern.io.experiment_lock import experiment_lock
 from discern.io.file_digests import FileDigests, file_sha256
 from discern.io.provenance import append_step, command_line, peak_memory, plain, read_steps
 from discern.workflows import provenance as recording
@@ -76,6 +77,7 @@ def test_every_step_is_added(made):
         (ExperimentError("no model"), "failed", "ExperimentError: no model"),
         (ZeroDivisionError(), "failed", "ZeroDivisionError"),
         (KeyboardInterrupt(), "interrupted", "KeyboardInterrupt"),
+        (StoppedBySignalError("SIGTERM"), "interrupted", "StoppedBySignalError: SIGTERM"),
     ],
 )
 def test_failures_are_recorded_and_raised(made, error, outcome, told):
@@ -88,6 +90,12 @@ def test_failures_are_recorded_and_raised(made, error, outcome, told):
     (step,) = steps_of(made)
     assert (step["outcome"], step["error"]) == (outcome, told)
     assert step["wall_s"] is not None
+
+
+def test_a_refused_second_process_writes_nothing(made):
+    with experiment_lock(made.folder, "train"), pytest.raises(ExperimentInUseError, match="is working on"):
+        DISCERNRunner()("process", [made])
+    assert not made.folder.provenance.exists()
 
 
 def test_a_failure_makes_no_folder(experiment):

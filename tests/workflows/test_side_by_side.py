@@ -9,9 +9,10 @@ from functools import partial
 
 import pytest
 
+from discern.errors import StoppedBySignalError
 from discern.workflows import side_by_side
 from discern.workflows.process import process
-from discern.workflows.side_by_side import Outcome, TerminatedError, run_each, visible_gpus
+from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
 
 NAME = operator.attrgetter("name")
 
@@ -60,7 +61,7 @@ def test_sigterm_reaches_the_running_experiments_and_starts_no_other(experiments
     handler = signal.getsignal(signal.SIGTERM)
     threading.Timer(1.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     start = time.monotonic()
-    with pytest.raises(TerminatedError, match="SIGTERM") as caught:
+    with pytest.raises(StoppedBySignalError, match="SIGTERM") as caught:
         run_each(NAME, experiments(None, first=None, second=None), {}, [{}], start_process=partial(time.sleep, 100))
     assert caught.value.exit_code == 143
     assert time.monotonic() - start < 60
