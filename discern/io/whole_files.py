@@ -35,8 +35,12 @@ def replacing_file(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path) -> Iterator[Path]:
     """Give an empty temporary folder beside ``path``; when the block succeeds it takes the place of ``path``.
 
-    When anything fails, ``path`` is as it was. A link is replaced like a folder; what it leads to stays as it is.
+    When anything fails, ``path`` is as it was. A link is replaced like a folder; what it leads to stays as it is. A
+    ``path`` that is such a temporary folder itself is given as it is.
     """
+    if path.is_dir() and path.name.startswith(".") and path.name.endswith(f".{os.getpid()}.tmp"):
+        yield path  # one of its own beside it would be left behind by a kill
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     outdated = path.with_name(f".{path.name}.{os.getpid()}.old")
     shutil.rmtree(temporary, ignore_errors=True)

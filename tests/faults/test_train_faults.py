@@ -150,6 +150,16 @@ def epochs_in(folder):
         return [int(row["epoch"]) for row in csv.DictReader(stream)]
 
 
+@pytest.fixture
+def foreground():
+    """Handlers of signals as in the foreground: a shell lets its jobs in the background ignore SIGINT."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    yield handlers
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def signal_in(monkeypatch, number, epoch):
     """Send a signal to this process in the second minibatch of an epoch."""
     checked = StopOnDivergence.on_train_batch_end
@@ -171,8 +181,8 @@ def signal_in(monkeypatch, number, epoch):
         pytest.param(signal.SIGTERM, FIRST_EPOCH_ONLY, 3, marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_leaves_the_state_and_loses_no_bit(run, whole, monkeypatch, number, share, epoch_on_disk):
-    handler = signal.getsignal(number)
+def test_a_signal_leaves_the_state_and_loses_no_bit(run, whole, monkeypatch, foreground, number, share, epoch_on_disk):
+    handler = foreground[number]
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_callback, "_SHARE_OF_TIME", share)
         signal_in(patch, number, epoch=3)

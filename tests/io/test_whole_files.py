@@ -121,3 +121,12 @@ def test_folders_of_killed_runs_are_removed(tmp_path, dead, before):
         (temporary / "new").write_text("new")
     assert [one.name for one in tmp_path.iterdir()] == ["folder.v1"]
     assert [one.name for one in path.iterdir()] == ["new"]
+
+
+def test_a_temporary_folder_is_not_replaced_by_another(tmp_path):
+    with replacing_folder(tmp_path / "folder") as outer:
+        with replacing_folder(outer) as inner:
+            assert inner == outer
+            (inner / "file").write_text("whole")
+        assert [path.name for path in tmp_path.iterdir()] == [outer.name]
+    assert (tmp_path / "folder" / "file").read_text() == "whole"
