@@ -27,8 +27,8 @@ from discern.progress import duration
 from discern.workflows.experiment import Experiment
 from discern.workflows.process import search_file
 
-_BYTES_OF_A_WORKER = 450e6  # of process, whatever the number of cells: libraries and one piece of the data; measured
-_BYTES_PER_CELL = 400  # annotation, which stays in memory
+_BYTES_OF_A_WORKER = 330e6  # of process, whatever the number of cells: libraries and one piece of the data; measured
+_BYTES_PER_CELL = 300  # annotation, which stays in memory
 _BYTES_PER_VALUE_ON_DISK = 8
 _SIZE_OF_A_PROJECTION = 2.3  # of one dense float32 matrix: two compressed layers, X and the input; measured
 _FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward
