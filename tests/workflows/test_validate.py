@@ -126,12 +126,12 @@ def test_two_spellings_of_one_file_are_a_fault(experiment, here):
     assert "cells.h5ad is given 2 times as raw_input" in report.faults[0]
 
 
-def test_time_follows_from_a_quarter_of_the_product_rate(experiment, monkeypatch):
+def test_time_follows_from_a_share_of_the_product_rate(experiment, monkeypatch):
     """1e5 multiplications per second: the weights of the network alone decide."""
     monkeypatch.setattr(validate_module, "_matrix_product_rate", lambda: 1e5)
     lines = validate(experiment()).lines
     weights = 60 * 8 + 8 * 4 + 2 * 8 + 8 * 120
-    seconds = 80 * weights * 6 / (0.25 * 1e5) + 0.02 * 80 / 32
+    seconds = 80 * weights * 6 / (0.6 * 1e5) + 0.01 * 80 / 32
     (text,) = re.findall(r"time: about (\d+) s per epoch", "\n".join(lines))
     assert int(text) == round(seconds)
 
