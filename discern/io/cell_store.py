@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from discern.io.input_checks import Findings, examine
+from discern.io.raw_counts import chosen_columns
 from discern.io.raw_input import RawInput
 from discern.io.reading import naming_the_file
 from discern.io.record_format import narrowest_dtypes
@@ -176,12 +177,3 @@ def _store_block(block: _Block) -> tuple[Piece, Findings]:
         matrix = block.rows.rows(block.start, block.stop)
         found = examine(matrix, block.start)
     return Piece.write(block.target, chosen_columns(matrix, block.genes)), found
-
-
-def chosen_columns(matrix: sparse.csr_matrix, columns: np.ndarray | None) -> sparse.csr_matrix:
-    """Return some columns, (n_rows, n_chosen), with sorted indices; the matrix itself for None."""
-    if columns is None:
-        return matrix
-    chosen = matrix[:, columns]
-    chosen.sort_indices()
-    return chosen

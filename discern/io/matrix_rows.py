@@ -10,6 +10,7 @@ from scipy import sparse
 
 from discern.errors import DataError
 from discern.io.checksums import UNREADABLE
+from discern.io.raw_counts import chosen_columns
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -135,6 +136,4 @@ class SelectedColumns:
 
     def __getitem__(self, cells: slice) -> sparse.csr_matrix:
         """Return neighbouring rows, indices sorted."""
-        matrix = self._rows[cells][:, self._columns]
-        matrix.sort_indices()
-        return matrix
+        return chosen_columns(self._rows[cells], self._columns)

@@ -13,7 +13,7 @@ from discern.errors import DataError
 from discern.io.annotation import batch_labels, join_labels, join_obs, join_proteins, join_var
 from discern.io.gene_names import explain_no_common_genes
 from discern.io.naming import unique_names
-from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
+from discern.io.raw_counts import PROTEIN_EXPRESSION, chosen_columns, protein_table, to_csr
 from discern.io.raw_input import RawInput
 from discern.io.row_readers import MemoryRows
 from discern.keys import BATCH, DATASET
@@ -136,8 +136,7 @@ def _stack(matrices: Sequence[sparse.spmatrix], columns: Sequence[np.ndarray]) -
     for matrix, kept in zip(matrices, columns, strict=True):
         part = to_csr(matrix)
         if not np.array_equal(kept, np.arange(part.shape[1])):
-            part = part[:, kept]
-            part.sort_indices()
+            part = chosen_columns(part, kept)
         data[start : start + part.nnz] = part.data
         indices[start : start + part.nnz] = part.indices
         indptr[row + 1 : row + 1 + part.shape[0]] = part.indptr[1:].astype(index_type) + start

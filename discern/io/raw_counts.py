@@ -42,6 +42,15 @@ def transposed_dense_to_csr(values: Any) -> sparse.csr_matrix:
     return _stacked((values[:, start:stop].T for start, stop in slabs(n_columns, size)), (n_columns, n_rows))
 
 
+def chosen_columns(matrix: sparse.csr_matrix, columns: np.ndarray | None) -> sparse.csr_matrix:
+    """Return some columns, (n_rows, n_chosen), with sorted indices; the matrix itself for None."""
+    if columns is None:
+        return matrix
+    chosen = matrix[:, columns]
+    chosen.sort_indices()
+    return chosen
+
+
 def slabs(total: int, size: int) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of consecutive slabs of at most ``size`` that cover ``total``."""
     for start in range(0, total, size):
