@@ -23,6 +23,7 @@ PCA_GENES = "pca_genes"
 
 # varm, obsm
 PCS = "PCs"
+MEASURED = "measured"  # a table of genes by data sets; data sets that measured all genes have no column
 LATENT = "X_DISCERN"
 LATENT_LOG_STD = "X_DISCERN_sigma"
 

@@ -61,6 +61,16 @@ class ExperimentFolder:
         return self.path / "projected"
 
     @property
+    def optimize(self) -> Path:
+        """Folder of the hyperparameter search."""
+        return self.path / "optimize"
+
+    @property
+    def evaluation(self) -> Path:
+        """Folder of measures and report."""
+        return self.path / "evaluation"
+
+    @property
     def backup(self) -> Path:
         """The job folder as it was before online training; in it 1, 2, ... those that ``train --restart`` replaced."""
         return self.path / "backup"
