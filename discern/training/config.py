@@ -20,6 +20,8 @@ _DEFAULT_ALGORITHM = "RectifiedAdam"
 _PUBLISHED_BETAS = {"beta_1": 0.85, "beta_2": 0.95}
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+FreezeMode = Literal["none", "conditional", "new-batches"]
+NewRows = Literal["zeros", "mean"]
 
 
 class EarlyStoppingConfig(ConfigSection):
@@ -88,6 +90,24 @@ class OptimizerConfig(ConfigSection):
         return published | (self.model_extra or {})
 
 
+class OnlineTrainingConfig(ConfigSection):
+    """How a trained model takes up the cells of new batches.
+
+    Attributes:
+        freeze_mode: What is not trained. ``none``: everything is trained. ``conditional``: only variables with a row
+            for each batch are trained, rows of old batches too. ``new-batches``: nothing but the rows of new batches
+            is trained, so that old batches are encoded and decoded exactly as before.
+        new_rows: First values of the rows of new batches: ``zeros``, or the ``mean`` of the rows of old batches.
+        replay: Share of the old training cells that are trained on along with the new ones.
+        min_gene_overlap: Smallest share of the model's genes that the new cells must have.
+    """
+
+    freeze_mode: FreezeMode = "none"
+    new_rows: NewRows = "zeros"
+    replay: float = Field(default=0.0, ge=0.0, le=1.0)
+    min_gene_overlap: float = Field(default=0.8, gt=0.0, le=1.0)
+
+
 class TrainingConfig(ConfigSection):
     """How a model is trained.
 
@@ -106,6 +126,7 @@ class TrainingConfig(ConfigSection):
             also on a GPU, where operations are then slower.
         tensorboard: Write TensorBoard logs into ``job/tensorboard``.
         umap_every: Draw a UMAP picture of the latent space every so many epochs; 0 draws none.
+        online: How `discern onlinetraining` takes up new batches.
     """
 
     batch_size: PositiveInt = 192
@@ -120,6 +141,7 @@ class TrainingConfig(ConfigSection):
     deterministic: bool | Literal["auto"] = "auto"
     tensorboard: bool = False
     umap_every: NonNegativeInt = 0
+    online: OnlineTrainingConfig = OnlineTrainingConfig()
 
     @field_validator("XLA", "deterministic", mode="before")
     @classmethod

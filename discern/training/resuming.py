@@ -10,6 +10,7 @@ from discern.io.experiment_folder import ExperimentFolder
 from discern.training.checkpoints import DamagedCheckpointError, is_checkpoint, read_description
 
 _CHANGE_NO_RESULT = {"max_steps", "GPU", "parallel_pc", "tensorboard", "umap_every", "early_stopping.patience"}
+_OF_OTHER_COMMANDS = {"online"}
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -78,7 +79,7 @@ def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[
         before: The section of the training that is taken up; keys that it does not know count as the same.
         now: The section now.
     """
-    known = {name: value for name, value in now.items() if name in before}
+    known = {name: value for name, value in now.items() if name in before and name not in _OF_OTHER_COMMANDS}
     old, new = (dict(_flat(section)) for section in ({name: before[name] for name in known}, known))
     absent = object()
     return [

@@ -32,6 +32,8 @@ def test_defaults_are_the_published_ones():
     assert not config.tensorboard
     assert config.umap_every == 0
     assert config.precision == "float32"
+    assert (config.online.freeze_mode, config.online.new_rows, config.online.replay) == ("none", "zeros", 0.0)
+    assert config.online.min_gene_overlap == 0.8
 
 
 @pytest.mark.parametrize("name", ["RectifiedAdam", "tensorflow_addons.optimizers.RectifiedAdam"])
@@ -69,6 +71,13 @@ def test_lookahead_and_old_spelling():
         ({"early_stopping": {"patient": 3}}, "Extra inputs"),
         ({"seed": 2**31}, "less than"),
         ({"deterministic": "yes"}, "true, false or .auto."),
+        ({"online": {"freeze_mode": "all"}}, "'none', 'conditional' or 'new-batches'"),
+        ({"online": {"new_rows": "random"}}, "'zeros' or 'mean'"),
+        ({"online": {"replay": 1.5}}, "less than or equal to 1"),
+        ({"online": {"replay": -0.1}}, "greater than or equal to 0"),
+        ({"online": {"min_gene_overlap": 0}}, "greater than 0"),
+        ({"online": {"min_gene_overlap": 1.1}}, "less than or equal to 1"),
+        ({"online": {"freeze": True}}, "Extra inputs"),
     ],
 )
 def test_faults_are_told(section, message):
