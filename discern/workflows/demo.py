@@ -14,7 +14,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import ExperimentError
-from discern.evaluation.recovery import cell_correlations, gene_correlations
+from discern.evaluation.hidden_truth import cell_correlations, gene_correlations
 from discern.evaluation.smoothing import smooth_over_neighbours
 from discern.io.whole_files import write_json
 from discern.io.writing import write_h5ad

@@ -2,7 +2,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from discern.evaluation.recovery import cell_correlations, gene_correlations
+from discern.evaluation.hidden_truth import (
+    cell_correlations,
+    gene_correlations,
+    hidden_truth_scores,
+    mean_of_finite,
+    squared_error,
+    variance_ratio,
+)
 
 
 @pytest.fixture
@@ -56,3 +63,32 @@ def test_inputs_stay_as_they_are(estimate, truth):
     gene_correlations(estimate, truth)
     cell_correlations(estimate, truth)
     np.testing.assert_array_equal(before, (estimate, truth))
+
+
+def test_error_and_variances_against_loops(estimate, truth):
+    slow = np.mean([(estimate[cell, gene] - truth[cell, gene]) ** 2 for cell in range(40) for gene in range(12)])
+    assert squared_error(estimate, truth) == pytest.approx(slow, rel=1e-12)
+    ratios = [np.var(estimate[:, gene]) / np.var(truth[:, gene]) for gene in range(12)]
+    assert variance_ratio(estimate, truth) == pytest.approx(np.median(ratios), rel=1e-12)
+
+
+def test_scores_of_known_estimates(truth):
+    assert hidden_truth_scores(truth, truth) == pytest.approx(
+        {"gene_correlation": 1, "cell_correlation": 1, "squared_error": 0, "variance_ratio": 1}
+    )
+    halved = hidden_truth_scores(truth.mean(0) + 0.5 * (truth - truth.mean(0)), truth)
+    assert halved["variance_ratio"] == pytest.approx(0.25)
+    assert halved["squared_error"] == pytest.approx(0.25 * truth.var(0).mean())
+    means = hidden_truth_scores(np.tile(truth.mean(0), (40, 1)), truth)
+    assert np.isnan([means["gene_correlation"], means["cell_correlation"]]).all()
+    assert means["variance_ratio"] == 0
+
+
+def test_genes_that_are_never_seen_are_left_out(truth, estimate):
+    unseen = truth.copy()
+    unseen[:, 2] = 0.0
+    kept = np.arange(12) != 2
+    assert variance_ratio(estimate, unseen) == pytest.approx(variance_ratio(estimate[:, kept], truth[:, kept]))
+    assert np.isnan(variance_ratio(estimate, np.zeros_like(truth)))
+    assert mean_of_finite(np.array([1.0, np.nan, 3.0])) == 2.0
+    assert np.isnan(mean_of_finite(np.array([np.nan])))
