@@ -4,10 +4,12 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
 
+from discern.io.gene_columns import placed_columns
 from discern.io.input_checks import Findings, examine
 from discern.io.raw_counts import chosen_columns
 from discern.io.raw_input import RawInput
@@ -122,19 +124,31 @@ def _choose(choice: _Choice) -> Piece:
     return Piece.write(choice.target, chosen_columns(counts, choice.genes))
 
 
+class StoredInputs(NamedTuple):
+    """Inputs whose counts were copied.
+
+    Attributes:
+        store: The counts of all cells.
+        findings: What the counts of every input are like, of its cells from first to last.
+        genes_per_cell: Genes of every cell, counted over all genes of its input, int64 (n_cells,).
+    """
+
+    store: CellStore
+    findings: list[list[Findings]]
+    genes_per_cell: np.ndarray
+
+
 def store_inputs(
-    inputs: Sequence[RawInput], columns: Sequence[np.ndarray], folder: Path, workers: Workers
-) -> tuple[CellStore, list[list[Findings]]]:
+    inputs: Sequence[RawInput], columns: Sequence[np.ndarray], folder: Path, workers: Workers, name: str = "piece"
+) -> StoredInputs:
     """Copy the chosen genes of all cells into a new folder, a few cells at a time.
 
     Args:
         inputs: Opened inputs.
-        columns: The columns of every input that are kept, (n_genes,) each.
+        columns: The columns of every input that are kept, (n_genes,) each; -1 for a gene that the input does not have.
         folder: The new folder.
         workers: Who reads; data that are in memory already are written by this process.
-
-    Returns:
-        The store, and what the counts of every input are like, of its cells from first to last.
+        name: First part of the names of the files.
 
     Raises:
         DataError: A file is damaged.
@@ -142,24 +156,26 @@ def store_inputs(
     folder.mkdir()
     pieces: list[Piece] = []
     findings: list[list[Findings]] = []
+    genes_per_cell = [np.zeros(0, dtype=np.int64)]
     for number, (raw, kept) in enumerate(zip(inputs, columns, strict=True)):
         with naming_the_file(raw.path):
             rows = raw.rows.turned(folder / f"input-{number}") if isinstance(raw.rows, StoredColumns) else raw.rows
             blocks = rows.blocks()
         genes = None if np.array_equal(kept, np.arange(rows.shape[1])) else kept
         tasks = [
-            _Block(rows, start, stop, genes, raw.path, folder / f"piece-{number:04d}-{index:05d}.npz")
+            _Block(rows, start, stop, genes, raw.path, folder / f"{name}-{number:04d}-{index:05d}.npz")
             for index, (start, stop) in enumerate(blocks)
         ]
         readers = ThisProcess() if isinstance(rows, MemoryRows) else workers
-        done: list[tuple[Piece, Findings]] = []
+        done: list[tuple[Piece, Findings, np.ndarray]] = []
         with progress(f"Reading {raw.path or 'data'}, piece", len(tasks)) as report:
             for result in readers.map(_store_block, tasks):
                 done.append(result)
                 report(len(done))
-        pieces += [piece for piece, _ in done]
-        findings.append([found for _, found in done])
-    return CellStore(len(columns[0]), tuple(pieces)), findings
+        pieces += [piece for piece, _, _ in done]
+        findings.append([found for _, found, _ in done])
+        genes_per_cell += [n_genes for _, _, n_genes in done]
+    return StoredInputs(CellStore(len(columns[0]), tuple(pieces)), findings, np.concatenate(genes_per_cell))
 
 
 @dataclass(frozen=True)
@@ -172,8 +188,9 @@ class _Block:
     target: Path
 
 
-def _store_block(block: _Block) -> tuple[Piece, Findings]:
+def _store_block(block: _Block) -> tuple[Piece, Findings, np.ndarray]:
     with naming_the_file(block.source):
         matrix = block.rows.rows(block.start, block.stop)
         found = examine(matrix, block.start)
-    return Piece.write(block.target, chosen_columns(matrix, block.genes)), found
+    piece = Piece.write(block.target, placed_columns(matrix, block.genes))
+    return piece, found, np.diff(matrix.indptr).astype(np.int64)

@@ -4,7 +4,7 @@ import logging
 import os.path
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,12 @@ def unique_names(names: pd.Index) -> tuple[pd.Index, int]:
         result[position] = f"{name}-{last[name]}"
         taken.add(result[position])
     return pd.Index(result, name=names.name), len(repeated)
+
+
+def free_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
+    """Return the names with a suffix as of :func:`unique_names` behind those that are taken or repeated."""
+    before = list(dict.fromkeys(taken))
+    return [str(name) for name in unique_names(pd.Index([*before, *names], dtype=object))[0][len(before) :]]
 
 
 def _tail(path: Path) -> tuple[str, ...]:

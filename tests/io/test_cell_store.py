@@ -50,7 +50,7 @@ def test_a_piece_keeps_every_value_in_the_narrowest_type(tmp_path, counts, highe
 def test_inputs_are_stored_in_their_order_with_the_chosen_genes(tmp_path, counts, opened):
     inputs = [opened(), opened(counts[:7] * 2, "b"), opened(counts.tocsc(), "c"), opened(counts.toarray(), "d")]
     columns = [np.array([5, 1, 7]), np.array([5, 1, 7]), np.arange(3), np.array([0, 2, 3])]
-    store, findings = store_inputs(inputs, columns, tmp_path / "store", ThisProcess())
+    store, findings, genes_per_cell = store_inputs(inputs, columns, tmp_path / "store", ThisProcess())
     assert (store.n_cells, store.n_genes) == (45 + 7 + 45 + 45, 3)
     assert max(piece.n_cells for piece in store.pieces) <= 10
     expected = sparse.vstack(
@@ -59,18 +59,29 @@ def test_inputs_are_stored_in_their_order_with_the_chosen_genes(tmp_path, counts
     assert (everything(store) != expected).nnz == 0
     assert store.n_values == expected.nnz
     assert [sum(found.n_cells for found in one) for one in findings] == [45, 7, 45, 45]
+    in_all_genes = (counts.toarray() > 0).sum(axis=1)
+    assert genes_per_cell.tolist() == [*in_all_genes, *in_all_genes[:7], *in_all_genes, *in_all_genes]
+
+
+def test_genes_that_an_input_does_not_have_get_no_count(tmp_path, counts, opened):
+    store = store_inputs([opened()], [np.array([5, -1, 7, 0, -1])], tmp_path / "store", ThisProcess(), "known").store
+    dense = counts.toarray()
+    expected = np.stack([dense[:, 5], np.zeros(45), dense[:, 7], dense[:, 0], np.zeros(45)], axis=1)
+    np.testing.assert_array_equal(everything(store).toarray(), expected)
+    assert everything(store).has_sorted_indices
+    assert [piece.path.name for piece in store.pieces][:2] == ["known-0000-00000.npz", "known-0000-00001.npz"]
 
 
 def test_findings_tell_cells_of_the_whole_input(tmp_path, counts, opened):
     bad = counts.tolil()
     bad[33, 4] = -2
-    _, (found,) = store_inputs([opened(bad.tocsr())], [np.arange(2)], tmp_path / "store", ThisProcess())
+    (found,) = store_inputs([opened(bad.tocsr())], [np.arange(2)], tmp_path / "store", ThisProcess()).findings
     faults = [one.negative for one in found if one.negative.count]
     assert [(fault.cell, fault.gene, fault.value) for fault in faults] == [(33, 4, -2.0)]
 
 
 def test_keep_cells_and_genes(tmp_path, counts, opened):
-    store, _ = store_inputs([opened()], [np.arange(12)], tmp_path / "store", ThisProcess())
+    store = store_inputs([opened()], [np.arange(12)], tmp_path / "store", ThisProcess()).store
     cells = np.arange(45) % 3 == 0
     cells[10:20] = False  # a whole piece
     genes = np.arange(12) % 2 == 1
