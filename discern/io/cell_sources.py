@@ -11,11 +11,12 @@ from anndata import AnnData
 
 from discern.errors import ExperimentError
 from discern.io.batch_labels import batch_codes
+from discern.io.measured_genes import GenePanels
 from discern.io.record_damage import require_undamaged
 from discern.io.record_files import uncompressed_bytes
 from discern.io.record_format import RecordSchema, require_counts, require_library_size
 from discern.io.record_parsing import parse_records
-from discern.keys import COUNTS
+from discern.keys import COUNTS, MEASURED
 
 MEMORY_BUDGET = 128 * 2**20
 _SMALLEST_BLOCK = 4096  # cells: fewer would not mix
@@ -27,12 +28,20 @@ class CellSource(Protocol):
     """A sized collection of cells that yields sparse minibatches.
 
     A sparse minibatch is a dictionary: ``gene`` and ``value`` (n_entries,), the non-zero entries cell after cell;
-    ``splits`` (n_cells + 1,) int64, where each cell begins among them; ``batch``, ``library_size`` (n_cells,).
+    ``splits`` (n_cells + 1,) int64, where each cell begins among them; ``batch``, ``library_size`` (n_cells,). Where a
+    gene was not measured in all cells also ``panel`` (n_cells,) int64, the row of ``panels`` that tells a cell's genes.
+
+    Attributes:
+        n_cells: Number of cells.
+        n_genes: Number of genes.
+        n_batches: Number of batches.
+        panels: Whether a gene was measured, bool (n_panels, n_genes); None when all were in all cells.
     """
 
     n_cells: int
     n_genes: int
     n_batches: int
+    panels: np.ndarray | None
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Yield all cells once; the last minibatch may be smaller."""
@@ -86,6 +95,7 @@ class RecordSource:
         self.n_cells = self.schema.n_cells(split)
         self.n_genes = self.schema.n_genes
         self.n_batches = len(self.schema.batches)
+        self.panels = self.schema.panels
         self._memory_budget = memory_budget
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
@@ -154,7 +164,8 @@ class MemorySource:
         """Hold the counts as tensors.
 
         Args:
-            adata: Processed data with ``layers["counts"]``, ``obs["n_counts"]`` and batches.
+            adata: Processed data with ``layers["counts"]``, ``obs["n_counts"]`` and batches; ``varm["measured"]`` where
+                some data sets did not measure all genes.
             batches: Batch names in the order of the model.
             cells: Indices of the cells to serve; all when None.
         """
@@ -169,6 +180,9 @@ class MemorySource:
         self._value = tf.constant(counts.data.astype(np.float32))
         self._batch = tf.constant(batch_codes(adata.obs, batches)[cells])
         self._library_size = tf.constant(require_library_size(adata.obs).astype(np.float32)[cells])
+        panels = GenePanels.of(adata.obs, adata.varm.get(MEASURED), adata.var_names)
+        self.panels = None if panels is None else panels.panels
+        self._panel = None if panels is None else tf.constant(panels.codes[cells])
 
     def in_order(self, batch_size: int) -> tf.data.Dataset:
         """Gather the cells of every minibatch from memory."""
@@ -188,13 +202,14 @@ class MemorySource:
 
     def _gather(self, cells: tf.Tensor) -> dict[str, tf.Tensor]:
         entries = tf.ragged.range(tf.gather(self._splits, cells), tf.gather(self._splits, cells + 1))
-        return {
+        found = {
             "splits": entries.row_splits,
             "gene": tf.gather(self._gene, entries.flat_values),
             "value": tf.gather(self._value, entries.flat_values),
             "batch": tf.gather(self._batch, cells),
             "library_size": tf.gather(self._library_size, cells),
         }
+        return found if self._panel is None else found | {"panel": tf.gather(self._panel, cells)}
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Cells stay sparse and raw until a whole minibatch is densified and transformed. A minibatch is a dictionary:
 ``expression`` (n_cells, n_genes) float32 after the family's transform, ``batch`` (n_cells, n_batches) one-hot
-float32, ``library_size`` (n_cells,) float32.
+float32, ``library_size`` (n_cells,) float32; and, where some genes were not measured in all cells, ``measured``
+(n_cells, n_genes) bool: ``expression`` of the others is the transform's fill.
 """
 
 from typing import Any
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from discern.io.cell_sources import CellSource
 from discern.io.transform import InputTransform
+from discern.keys import MEASURED
 
 Minibatch = dict[str, Any]
 
@@ -102,11 +104,11 @@ def densified(
     expression = tf.ensure_shape(expression, (size, source.n_genes))
     if transform.scaling is not None:
         expression = (expression - transform.scaling.mean) / transform.scaling.std
-    return {
-        "expression": expression,
-        "batch": tf.one_hot(cells["batch"], source.n_batches),
-        "library_size": cells["library_size"],
-    }
+    labels = {"batch": tf.one_hot(cells["batch"], source.n_batches), "library_size": cells["library_size"]}
+    if source.panels is None:
+        return {"expression": expression, **labels}
+    measured = tf.ensure_shape(tf.gather(source.panels, cells["panel"]), (size, source.n_genes))
+    return {"expression": tf.where(measured, expression, transform.fill), **labels, MEASURED: measured}
 
 
 def _dense(

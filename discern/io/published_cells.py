@@ -8,22 +8,26 @@ import tensorflow as tf
 from anndata import AnnData
 
 from discern.errors import DataError
-from discern.io.batch_labels import batch_codes
 from discern.io.cell_sources import MemorySource
 from discern.io.minibatches import minibatches
-from discern.io.record_format import narrowest_dtypes, require_counts, require_library_size, serialise_cells
+from discern.io.record_format import narrowest_dtypes, require_counts
+from discern.io.tfrecord_writer import CellLabels
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, COUNTS
+from discern.keys import BATCH, COUNTS, MEASURED
 
 
 def as_autoencoder_input(minibatch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return (inputs, targets) by the published names: decode into the own batch, reconstruct the input."""
+    """Return (inputs, targets) by the published names: decode into the own batch, reconstruct the input.
+
+    Where the minibatch tells which genes were measured, so do the targets.
+    """
     inputs = {
         "input_data": minibatch["expression"],
         "batch_input_enc": minibatch["batch"],
         "batch_input_dec": minibatch["batch"],
     }
-    return inputs, {"decoder_counts": minibatch["expression"], "decoder_dropouts": minibatch["expression"]}
+    targets = {"decoder_counts": minibatch["expression"], "decoder_dropouts": minibatch["expression"]}
+    return inputs, targets | {MEASURED: minibatch[MEASURED]} if MEASURED in minibatch else targets
 
 
 def make_dataset_from_anndata(adata: AnnData, for_tfrecord: bool = False) -> Any:
@@ -39,8 +43,8 @@ def make_dataset_from_anndata(adata: AnnData, for_tfrecord: bool = False) -> Any
     batches = list(adata.obs[BATCH].cat.categories)
     if for_tfrecord:
         counts = require_counts(adata.layers.get(COUNTS), "The data")
-        codes = batch_codes(adata.obs, batches)
-        return serialise_cells(counts, codes, require_library_size(adata.obs), *narrowest_dtypes(counts))
+        labels = CellLabels.of(adata, *narrowest_dtypes(counts))
+        return labels.records(counts, slice(None))
     transform = InputTransform.scaled_log_expression(adata.var, adata.uns)
     cells = minibatches(MemorySource(adata, batches), transform, batch_size=256)
     return cells.unbatch().map(as_autoencoder_input)

@@ -4,7 +4,9 @@ A record is a ``tf.train.Example`` with the raw counts of one cell:
 
 * ``gene``: indices of the genes that were seen, little-endian unsigned integers, ascending;
 * ``value``: their counts, little-endian, of the narrowest type that holds every count of the data set;
-* ``batch``: index into the schema's batch names; ``library_size``: the cell's total count.
+* ``batch``: index into the schema's batch names; ``library_size``: the cell's total count;
+* ``panel``, where some data sets did not measure all genes: 0 for all genes, else number n of ``unmeasured`` of the
+  schema, counted from 1, which lists the genes the cell lacks. Such records are version 2, all others version 1.
 
 Scaling and logarithm are not baked in: every model family transforms what it reads. This module needs no
 TensorFlow, so that writing records costs neither its memory nor its start-up time.
@@ -26,11 +28,13 @@ from scipy import sparse
 
 from discern.errors import DataError, ExperimentError, ShapeError
 from discern.io.checksums import file_checksum
+from discern.io.measured_genes import panels_without
 from discern.keys import N_COUNTS
 
 SCHEMA_FILE = "schema.json"
 FORMAT = "discern-sparse-cells"
 VERSION = 1
+VERSION_WITH_PANELS = 2
 TRAINING = "training"
 VALIDATION = "validate"
 _CHECKSUM = "crc32c"
@@ -66,7 +70,20 @@ class Shard:
 
 @dataclass(frozen=True)
 class RecordSchema:
-    """What a folder of records holds."""
+    """What a folder of records holds.
+
+    Attributes:
+        n_genes: Number of genes.
+        genes_sha256: Digest of their names.
+        batches: Names of the batches.
+        gene_dtype: NumPy type of the gene indices.
+        value_dtype: NumPy type of the counts.
+        splits: Record files of each split.
+        format: Name of the format.
+        version: Its version.
+        cells_sha256: Digest of the cells; empty when unknown.
+        unmeasured: Genes that the panels after the first lack, ascending; empty where all cells have all genes.
+    """
 
     n_genes: int
     genes_sha256: str
@@ -77,6 +94,12 @@ class RecordSchema:
     format: str = FORMAT
     version: int = VERSION
     cells_sha256: str = ""
+    unmeasured: list[list[int]] = field(default_factory=list)
+
+    @property
+    def panels(self) -> np.ndarray | None:
+        """Whether a gene was measured, bool (n_panels, n_genes); None when all were in all cells."""
+        return panels_without(self.unmeasured, self.n_genes)
 
     def n_cells(self, split: str) -> int:
         """Number of cells of one split."""
@@ -85,6 +108,8 @@ class RecordSchema:
     def to_json(self) -> dict[str, Any]:
         """Return the content of the schema file, with a checksum of the rest."""
         content = asdict(self)
+        if not self.unmeasured:
+            del content["unmeasured"]
         return content | {_CHECKSUM: _checksum_of(content)}
 
     @classmethod
@@ -99,10 +124,10 @@ class RecordSchema:
             raise ExperimentError(f"{folder} holds no {SCHEMA_FILE}. Run `discern process` to write the records anew.")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            if (content["format"], content["version"]) != (FORMAT, VERSION):
+            if content["format"] != FORMAT or content["version"] not in (VERSION, VERSION_WITH_PANELS):
                 raise ExperimentError(
                     f"{path} describes {content['format']} version {content['version']}, this program reads {FORMAT} "
-                    f"version {VERSION}. Run `discern process --force` to write the records anew."
+                    f"versions {VERSION} and {VERSION_WITH_PANELS}. Run `discern process --force` to write the records anew."
                 )
             recorded = content.pop(_CHECKSUM, None)  # files of earlier versions have none
             if recorded is not None and recorded != _checksum_of(content):
@@ -110,7 +135,10 @@ class RecordSchema:
             if content["gene_dtype"] not in _GENE_DTYPES or content["value_dtype"] not in _VALUE_DTYPES:
                 raise ValueError(f"unknown types {content['gene_dtype']} and {content['value_dtype']}")
             splits = {name: [Shard(**shard) for shard in shards] for name, shards in content.pop("splits").items()}
-            return cls(splits=splits, **content)
+            schema = cls(splits=splits, **content)
+            if (schema.panels is not None) != (schema.version == VERSION_WITH_PANELS):
+                raise ValueError(f"version {schema.version} with {len(schema.unmeasured)} lists of unmeasured genes")
+            return schema
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ExperimentError(f"{path} is damaged ({error}). Run `discern process --force`.") from error
 
@@ -222,7 +250,12 @@ _Example = _example_class()
 
 
 def serialise_cells(
-    counts: sparse.csr_matrix, batch: np.ndarray, library_size: np.ndarray, gene_dtype: str, value_dtype: str
+    counts: sparse.csr_matrix,
+    batch: np.ndarray,
+    library_size: np.ndarray,
+    gene_dtype: str,
+    value_dtype: str,
+    panel: np.ndarray | None = None,
 ) -> Iterator[bytes]:
     """Yield one serialised record per cell.
 
@@ -232,6 +265,7 @@ def serialise_cells(
         library_size: Total count of every cell, (n_cells,).
         gene_dtype: NumPy type of the gene indices.
         value_dtype: NumPy type of the counts.
+        panel: Which genes were measured in every cell, (n_cells,); all in all of them when None.
     """
     genes = counts.indices.astype(gene_dtype)
     values = counts.data.astype(value_dtype)
@@ -243,6 +277,8 @@ def serialise_cells(
         feature["value"].bytes_list.value.append(values[of_cell].tobytes())
         feature["batch"].int64_list.value.append(int(batch[cell]))
         feature["library_size"].float_list.value.append(float(library_size[cell]))
+        if panel is not None:
+            feature["panel"].int64_list.value.append(int(panel[cell]))
         yield example.SerializeToString(deterministic=True)
 
 

@@ -11,6 +11,7 @@ _FEATURES = {
     "batch": tf.io.FixedLenFeature([], tf.int64),
     "library_size": tf.io.FixedLenFeature([], tf.float32),
 }
+_PANEL = {"panel": tf.io.FixedLenFeature([], tf.int64)}
 
 
 def parse_records(records: tf.Tensor, schema: RecordSchema) -> dict[str, tf.Tensor]:
@@ -20,16 +21,17 @@ def parse_records(records: tf.Tensor, schema: RecordSchema) -> dict[str, tf.Tens
         records: Serialised examples, string (n_cells,).
         schema: Tells the types of their bytes.
     """
-    features = tf.io.parse_example(records, _FEATURES)
+    features = tf.io.parse_example(records, _FEATURES | _PANEL if schema.unmeasured else _FEATURES)
     gene_dtype = np.dtype(schema.gene_dtype)
     n_entries = tf.cast(tf.strings.length(features["gene"]) // gene_dtype.itemsize, tf.int64)
-    return {
+    cells = {
         "splits": tf.concat([[0], tf.cumsum(n_entries)], axis=0),
         "gene": _decode(features["gene"], gene_dtype, tf.int32),
         "value": _decode(features["value"], np.dtype(schema.value_dtype), tf.float32),
         "batch": features["batch"],
         "library_size": features["library_size"],
     }
+    return cells | {"panel": features["panel"]} if schema.unmeasured else cells
 
 
 def _decode(strings: tf.Tensor, dtype: np.dtype, to: tf.DType) -> tf.Tensor:

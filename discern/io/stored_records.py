@@ -36,14 +36,14 @@ def write_stored_records(
         seed: Drives the order of the cells, as in :func:`~discern.io.tfrecord_writer.write_records`.
     """
     dtypes = narrowest_gene_dtype(store.n_genes), common_value_dtype(piece.value_dtype for piece in store.pieces)
-    labels = CellLabels.of(annotation.obs, *dtypes)
+    labels = CellLabels.of(annotation, *dtypes)
     splits, shard, place = _assign(record_orders(annotation.obs, seed), store.n_cells)
     shards = [one for of_split in splits.values() for one in of_split]
     scratch.mkdir()
     sorting = []
     for piece, start in zip(store.pieces, store.starts, strict=False):
         cells = slice(start, start + piece.n_cells)
-        own = CellLabels(labels.batch[cells], labels.library_size[cells], *dtypes)
+        own = labels.of_cells(cells)
         sorting.append(_Sorting(piece, own, shard[cells], place[cells], len(shards), scratch / piece.path.stem))
     with replacing_folder(folder) as temporary:
         with progress("Sorting cells, piece", len(sorting)) as report:

@@ -3,7 +3,7 @@
 import gzip
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,13 @@ from scipy import sparse
 
 from discern.io.batch_labels import batch_codes
 from discern.io.cells_digest import cells_digest
+from discern.io.measured_genes import GenePanels
 from discern.io.record_format import (
     SCHEMA_FILE,
     TRAINING,
     VALIDATION,
+    VERSION,
+    VERSION_WITH_PANELS,
     RecordSchema,
     Shard,
     frame,
@@ -27,7 +30,7 @@ from discern.io.record_format import (
     serialise_cells,
 )
 from discern.io.whole_files import replacing_file, replacing_folder, write_json
-from discern.keys import BATCH, COUNTS, SPLIT, TRAIN, VALID
+from discern.keys import BATCH, COUNTS, MEASURED, SPLIT, TRAIN, VALID
 
 CELLS_PER_SHARD = 8192
 _SPLITS = {TRAINING: TRAIN, VALIDATION: VALID}
@@ -93,22 +96,34 @@ class CellLabels:
         library_size: Total count, (n_cells,).
         gene_dtype: NumPy type of the gene indices.
         value_dtype: NumPy type of the counts.
+        panels: Which genes were measured; None when all were in all cells.
     """
 
     batch: np.ndarray
     library_size: np.ndarray
     gene_dtype: str
     value_dtype: str
+    panels: GenePanels | None = None
 
     @classmethod
-    def of(cls, obs: pd.DataFrame, gene_dtype: str, value_dtype: str) -> "CellLabels":
-        """Take the labels from processed annotation."""
+    def of(cls, annotation: AnnData, gene_dtype: str, value_dtype: str) -> "CellLabels":
+        """Take the labels from processed data; their matrices are not used."""
+        obs = annotation.obs
         codes = batch_codes(obs, list(obs[BATCH].cat.categories))
-        return cls(codes, require_library_size(obs), gene_dtype, value_dtype)
+        panels = GenePanels.of(obs, annotation.varm.get(MEASURED), annotation.var_names)
+        return cls(codes, require_library_size(obs), gene_dtype, value_dtype, panels)
+
+    def of_cells(self, cells: slice) -> "CellLabels":
+        """Return the labels of neighbouring cells."""
+        panels = None if self.panels is None else self.panels.of_cells(cells)
+        return replace(self, batch=self.batch[cells], library_size=self.library_size[cells], panels=panels)
 
     def records(self, counts: sparse.csr_matrix, cells: np.ndarray | slice) -> Iterable[bytes]:
         """Yield one record per row of ``counts``, whose indices among all cells are ``cells``."""
-        return serialise_cells(counts, self.batch[cells], self.library_size[cells], self.gene_dtype, self.value_dtype)
+        panel = None if self.panels is None else self.panels.codes[cells]
+        return serialise_cells(
+            counts, self.batch[cells], self.library_size[cells], self.gene_dtype, self.value_dtype, panel
+        )
 
 
 def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
@@ -122,7 +137,7 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
         seed: Drives the order of the cells.
     """
     counts = require_counts(adata.layers.get(COUNTS), "The data")
-    labels = CellLabels.of(adata.obs, *narrowest_dtypes(counts))
+    labels = CellLabels.of(adata, *narrowest_dtypes(counts))
     with replacing_folder(folder) as temporary:
         writer = TFRecordsWriter(temporary)
         splits = {
@@ -152,7 +167,9 @@ def write_schema(
         gene_dtype=labels.gene_dtype,
         value_dtype=labels.value_dtype,
         splits={split: [shard.measured(folder) for shard in shards] for split, shards in splits.items()},
+        version=VERSION if labels.panels is None else VERSION_WITH_PANELS,
         cells_sha256=cells_digest(annotation.obs_names, annotation.obs[SPLIT], labels.library_size),
+        unmeasured=[] if labels.panels is None else labels.panels.unmeasured,
     )
     write_json(folder / SCHEMA_FILE, schema.to_json())
     return schema

@@ -50,3 +50,35 @@ def make_processed():
         return data
 
     return build
+
+
+@pytest.fixture
+def with_panels():
+    """Changer of processed data: cells take turns in three data sets, two of which lack a third of the genes each."""
+
+    def change(data: DISCERNData) -> DISCERNData:
+        data.obs["dataset"] = pd.Categorical([("all", "few", "other")[i % 3] for i in range(data.n_obs)])
+        thirds = np.arange(data.n_vars) % 3
+        data.varm["measured"] = pd.DataFrame({"other": thirds != 1, "few": thirds != 2}, index=data.var_names)
+        counts = data.layers["counts"].multiply(measured_by_hand(data)).tocsr()
+        counts.eliminate_zeros()
+        data.layers["counts"] = counts
+        return data
+
+    return change
+
+
+@pytest.fixture
+def measured_genes():
+    return measured_by_hand
+
+
+def measured_by_hand(data: DISCERNData) -> np.ndarray:
+    """Whether each gene was measured in each cell, from the table, one by one."""
+    table = data.varm["measured"]
+    return np.array(
+        [
+            [dataset not in table or table.loc[gene, dataset] for gene in data.var_names]
+            for dataset in data.obs["dataset"].astype(str)
+        ]
+    )

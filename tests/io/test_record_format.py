@@ -121,7 +121,52 @@ def test_a_schema_without_genes_is_refused(schema, tmp_path):
         RecordSchema.read(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"version": 2}, {"format": "dense-cells"}])
+def test_schemas_without_panels_are_those_of_earlier_versions(schema):
+    content = schema.to_json()
+    assert content["version"] == 1
+    assert "unmeasured" not in content
+    assert schema.panels is None
+
+
+def test_panels_survive_the_file_of_the_schema(schema, tmp_path):
+    written = replace(schema, version=2, unmeasured=[[0, 2], [1]])
+    (tmp_path / SCHEMA_FILE).write_text(json.dumps(written.to_json()))
+    assert RecordSchema.read(tmp_path) == written
+    np.testing.assert_array_equal(written.panels, [[True, True, True], [False, True, False], [True, False, True]])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 1, "unmeasured": [[1]]},
+        {"version": 2},
+        {"version": 2, "unmeasured": []},
+        {"version": 2, "unmeasured": [[3]]},
+        {"version": 2, "unmeasured": [[1, 0]]},
+        {"version": 2, "unmeasured": [3]},
+        {"version": 2, "unmeasured": "12"},
+        {"version": 2, "unmeasured": [["1"]]},
+    ],
+)
+def test_panels_that_cannot_be_are_refused(change, schema, tmp_path):
+    content = {name: value for name, value in schema.to_json().items() if name != "crc32c"}
+    (tmp_path / SCHEMA_FILE).write_text(json.dumps(content | change))
+    with pytest.raises(ExperimentError, match="is damaged"):
+        RecordSchema.read(tmp_path)
+
+
+def test_records_tell_the_panel_of_their_cell_and_are_otherwise_the_same(make_counts):
+    counts, labels = make_counts(3, 30), (np.array([0, 1, 1]), np.array([5.0, 6.5, 7.0]), "<u2", "|u1")
+    for without, cell, panel in zip(
+        serialise_cells(counts, *labels), serialise_cells(counts, *labels, np.array([2, 0, 1])), [2, 0, 1], strict=True
+    ):
+        record = tf.train.Example.FromString(cell)
+        assert record.features.feature["panel"].int64_list.value == [panel]
+        del record.features.feature["panel"]
+        assert record == tf.train.Example.FromString(without)
+
+
+@pytest.mark.parametrize("change", [{"version": 3}, {"format": "dense-cells"}])
 def test_another_format_says_how_to_write_the_records_anew(change, schema, tmp_path):
     (tmp_path / SCHEMA_FILE).write_text(json.dumps(schema.to_json() | change))
     with pytest.raises(ExperimentError, match="Run `discern process --force` to write the records anew"):

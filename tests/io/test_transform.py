@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
+from discern.errors import DataError
 from discern.io.transform import InputTransform
 from discern.scaling import GeneScaling
 
@@ -68,3 +69,41 @@ def test_what_preprocessing_recorded(uns, library_size, is_scaled):
     transform = InputTransform.scaled_log_expression(var, uns)
     assert (transform.library_size, transform.log) == (library_size, True)
     np.testing.assert_allclose(transform.zeros(2), [-2.0, -0.5] if is_scaled else [0.0, 0.0])
+
+
+def test_genes_that_were_not_measured_get_the_scaled_mean():
+    means = np.array([1.5, 1.0, 2.0], np.float32)
+    measured = np.array([[True, False, True], [False, True, True]])
+    transform = InputTransform(100.0, True, SCALING, means)
+    expected = np.where(measured, transform.dense(COUNTS, TOTAL), (means - [0.5, 2.0, 20.0]) / [2.0, 0.1, 1.5])
+    result = transform.dense(COUNTS, TOTAL, measured)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    np.testing.assert_array_equal(result[measured], transform.dense(COUNTS, TOTAL)[measured])
+    np.testing.assert_array_equal(InputTransform(log=True, gene_means=means).fill, means)
+
+
+@pytest.mark.parametrize(
+    ("fixed", "expected"),
+    [
+        ({"mean": "genes", "var": "genes"}, [0.0, 0.0]),
+        ({"mean": 0.5, "var": "genes", "add_to_var": 1.0}, [0.5 / 1.5, 1.5 / 5.0]),
+        ({"mean": "genes", "var": 1.0, "add_to_mean": 2.0}, [-2.0, -2.0]),
+        (None, [1.0, 2.0]),
+    ],
+)
+def test_the_mean_that_preprocessing_recorded_fills(fixed, expected):
+    var = pd.DataFrame({"mean_scaling": [1.0, 2.0], "var_scaling": [0.5, 4.0]})
+    fill = InputTransform.scaled_log_expression(var, {} if fixed is None else {"fixed_scaling": fixed}).fill
+    assert fill.dtype == np.float32
+    np.testing.assert_allclose(fill, expected, rtol=1e-6)
+
+
+def test_means_that_are_not_known_are_those_that_scaling_subtracts():
+    """Models saved by earlier versions do not tell them."""
+    np.testing.assert_array_equal(InputTransform(100.0, True, SCALING).fill, [0, 0, 0])
+    ones = np.ones(3, np.float32)
+    for scaling in (None, GeneScaling(ones, ones)):
+        with pytest.raises(DataError, match="var has no column 'mean_scaling', or the model .* train anew"):
+            _ = InputTransform(100.0, True, scaling).fill
+    assert InputTransform.scaled_log_expression(pd.DataFrame(index=["a"]), {}).gene_means is None
