@@ -47,21 +47,24 @@ class MaskedCrossEntropy(keras.losses.Loss):
         self.lower_label_smoothing = lower_label_smoothing
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Any, y_pred: Any, measured: Any = None) -> Any:
         """Return the mean over genes for each cell, (n_cells,).
 
         Args:
             y_true: Scaled expression, (n_cells, n_genes).
             y_pred: P(count > 0), same shape.
+            measured: Whether each gene was measured, bool, same shape; others add nothing to the sum, which is still
+                divided by all genes. All were when None.
         """
-        return in_one_pass(lambda probability: self._of_cells(y_true, probability), y_pred)
+        return in_one_pass(lambda probability: self._of_cells(y_true, probability, measured), y_pred)
 
-    def _of_cells(self, y_true: Any, y_pred: Any) -> Any:
+    def _of_cells(self, y_true: Any, y_pred: Any, measured: Any) -> Any:
         target = self.targets(y_true)
         probability = ops.clip(y_pred, _EPSILON, 1.0 - _EPSILON)
         positive = target * ops.log(probability + _EPSILON)
         negative = (1.0 - target) * ops.log(1.0 - probability + _EPSILON)
-        return -ops.mean(positive + negative, axis=-1)
+        likelihood = positive + negative
+        return -ops.mean(likelihood if measured is None else ops.where(measured, likelihood, 0.0), axis=-1)
 
     def targets(self, expression: Any) -> Any:
         """Return the smoothed targets, (n_cells, n_genes), of scaled expression of that shape."""

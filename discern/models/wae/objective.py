@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from keras import ops
 
+from discern.keys import MEASURED
 from discern.layers.replicas import whole_minibatch
 from discern.losses.lnorm import Lnorm
 from discern.losses.masked_cross_entropy import MaskedCrossEntropy
@@ -14,7 +16,12 @@ from discern.models.wae.networks import COUNTS, DROPOUTS, MMD, SIGMA
 
 
 class WAEObjective:
-    """The four terms of the loss; the weights are those of the configuration."""
+    """The four terms of the loss; the weights are those of the configuration.
+
+    Genes that were not measured in a cell take no part: target and prediction are both 0 there, which every
+    reconstruction loss of the registry takes for a perfect estimate, and no gradient reaches the prediction. Means are
+    still over all genes, so each measured gene weighs as much as in cells in which all were.
+    """
 
     def __init__(self, config: WAEConfig, zeros: np.ndarray, reconstruction_weight: float | None = None):
         """Prepare the losses.
@@ -41,13 +48,22 @@ class WAEObjective:
         }
 
     def terms(self, inputs: Any, targets: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the unweighted terms of one minibatch, (n_cells,) each (reconstruction: as the loss defines)."""
+        """Return the unweighted terms of one minibatch, (n_cells,) each (reconstruction: as the loss defines).
+
+        Args:
+            inputs: Of the model.
+            targets: By the names of the outputs; ``measured``, bool (n_cells, n_genes), where some genes were not.
+            outputs: Of the model.
+        """
         expression: Sequence[Any] = (targets[COUNTS], outputs[COUNTS])
+        measured = targets.get(MEASURED)
+        if measured is not None:
+            expression = [ops.where(measured, values, 0.0) for values in expression]
         if self._needs_all_cells:
             expression = whole_minibatch(expression)
         return {
             COUNTS: self._reconstruction.call(*expression),
-            DROPOUTS: self._dropouts.call(targets[DROPOUTS], outputs[DROPOUTS]),
+            DROPOUTS: self._dropouts.call(targets[DROPOUTS], outputs[DROPOUTS], measured),
             MMD: outputs[MMD],
             SIGMA: outputs[SIGMA],
         }
