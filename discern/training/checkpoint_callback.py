@@ -70,7 +70,7 @@ class SaveCheckpoints(keras.callbacks.Callback):
         improved = self._best is None or self._sign * value < self._sign * self._best
         if improved and math.isfinite(value):
             self._best = value
-            save_checkpoint(self._folder.best_model, self._family, self._checkpoint(), with_state=False)
+            save_checkpoint(self._folder.best_model, self._family, self.checkpoint, with_state=False)
         if self.is_last(epoch) or time.monotonic() >= self._next_state:
             self.write_state()
 
@@ -89,13 +89,15 @@ class SaveCheckpoints(keras.callbacks.Callback):
             return
         start, folder = time.monotonic(), self._folder
         save_checkpoint(
-            folder.last_state, self._family, self._checkpoint(), with_state=True, previous=folder.previous_state
+            folder.last_state, self._family, self.checkpoint, with_state=True, previous=folder.previous_state
         )
         end = time.monotonic()
         self._next_state = end + (end - start) / _SHARE_OF_TIME
         self.epoch_on_disk = self._epochs
 
-    def _checkpoint(self) -> Checkpoint:
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Counters after the epoch that ended last."""
         stopping = self._early_stopping
         state = {} if stopping is None else stopping.state | {"stopped": bool(self.model.stop_training)}
         return Checkpoint(self._epochs, self._best, state, self._training)

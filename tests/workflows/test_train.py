@@ -4,7 +4,7 @@ import pytest
 
 from discern.training.checkpoints import Checkpoint
 from discern.training.config import TrainingConfig
-from discern.workflows.train import _has_stopped
+from discern.training.resumable import has_stopped
 
 STOPPED = Checkpoint(epoch=9, early_stopping={"wait": 3, "stopped": True})
 
@@ -15,9 +15,9 @@ STOPPED = Checkpoint(epoch=9, early_stopping={"wait": 3, "stopped": True})
 )
 def test_more_patience_lets_a_stopped_training_go_on(early_stopping, over):
     config = TrainingConfig.model_validate({"early_stopping": early_stopping})
-    assert _has_stopped(STOPPED, config) is over
+    assert has_stopped(STOPPED, config) is over
 
 
 def test_an_interrupted_training_has_not_stopped():
-    assert not _has_stopped(Checkpoint(epoch=9, early_stopping={"wait": 30, "stopped": False}), TrainingConfig())
-    assert not _has_stopped(Checkpoint(), TrainingConfig())
+    assert not has_stopped(Checkpoint(epoch=9, early_stopping={"wait": 30, "stopped": False}), TrainingConfig())
+    assert not has_stopped(Checkpoint(), TrainingConfig())
