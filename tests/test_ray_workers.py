@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -105,14 +106,25 @@ def test_process_on_two_nodes_gives_what_one_machine_gives(data_dir, tmp_path):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}
-    start = [ray, "start", "--num-cpus=1", "--disable-usage-stats"]
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "RAY_AUTH_MODE": "token"}
+    start = [ray, "start", "--block", "--num-cpus=1", "--disable-usage-stats"]
 
     def run(*command):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stderr
 
+    def started(*options):
+        log = tmp_path / f"node{len(nodes)}.log"
+        with log.open("w") as stream:
+            nodes.append(subprocess.Popen([*start, *options], env=environment, stdout=stream, stderr=stream))
+        until = time.monotonic() + 120
+        while "Ray runtime started" not in log.read_text():
+            assert nodes[-1].poll() is None, log.read_text()
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.2)
+
+    nodes: list[subprocess.Popen] = []
     parameters = tmp_path / "parameters.json"
     content = (
         '{"exp_param": {"experiments_dir": "%s"}, "experiments": {"one": {"input_ds": {"raw_input": ["%s"],'
@@ -122,11 +134,13 @@ def test_process_on_two_nodes_gives_what_one_machine_gives(data_dir, tmp_path):
     run(sys.executable, "-m", "discern", "process", str(parameters))
     parameters.write_text(content % (tmp_path / "ray", data_dir / "pbmc_citeseq_10k5k.h5ad"))
     try:
-        run(*start, "--head", f"--port={port}", "--include-dashboard=false")
-        run(*start, f"--address=127.0.0.1:{port}")
+        started("--head", f"--port={port}", "--include-dashboard=false")
+        started(f"--address=127.0.0.1:{port}")
         log = run(sys.executable, "-m", "discern", "process", str(parameters), f"--ray=127.0.0.1:{port}", "-v")
     finally:
-        run(ray, "stop", "--force")
+        for node in reversed(nodes):  # `ray stop` would end other clusters of this machine too
+            node.terminate()
+            node.wait(timeout=60)
     assert "2 CPUs on 2 machines" in log
     records = {path.name: path.read_bytes() for path in (tmp_path / "plain/one/TF_records").iterdir()}
     assert records == {path.name: path.read_bytes() for path in (tmp_path / "ray/one/TF_records").iterdir()}

@@ -186,6 +186,8 @@ def contents(draw):
         path = draw(st.sampled_from(PLACES))
         try:
             holder = at(content, path[:-1])
+            if not isinstance(holder, dict | list):
+                continue  # an earlier change took its place
             if path[-1] not in (holder if isinstance(holder, dict) else range(len(holder))):
                 continue
         except (KeyError, TypeError, IndexError):

@@ -39,7 +39,7 @@ def test_training_stops_early_on_two_devices_and_goes_on_with_one(experiment, ru
     of_two = read_history(folder.history)
     weights = load_family(folder.last_state)[0].model.get_weights()
 
-    for path in (folder.last_state, folder.best_model, folder.history):
+    for path in (folder.last_state, folder.previous_state, folder.best_model, folder.history):
         path.rename(path.with_name(f"two_{path.name}"))
     assert train(experiment_of_folder(folder.path), gpus=[]).epochs == 2
     for mine, other in zip(read_history(folder.history), of_two, strict=True):
