@@ -72,8 +72,33 @@ class ExperimentFolder:
 
     @property
     def backup(self) -> Path:
-        """The job folder as it was before online training; in it 1, 2, ... those that ``train --restart`` replaced."""
+        """Folder of earlier states: 1, 2, ..., each laid out like an experiment.
+
+        Online training keeps there what it replaces, ``train --restart`` the job alone. Earlier versions put the files
+        of a job right here, or into a number without a ``job`` folder; these stay where they are.
+        """
         return self.path / "backup"
+
+    @property
+    def backups(self) -> "list[ExperimentFolder]":
+        """The earlier states, oldest first."""
+        numbers = sorted(_number_of(path) for path in self.backup.glob("*") if path.is_dir() and _number_of(path))
+        return [ExperimentFolder(self.backup / str(number)) for number in numbers]
+
+    @property
+    def next_backup(self) -> "ExperimentFolder":
+        """Where the next state goes that is replaced; it does not exist."""
+        return ExperimentFolder(self.backup / str(max(map(_number_of, self.backup.glob("*")), default=0) + 1))
+
+    @property
+    def staging(self) -> Path:
+        """Where a new state is made until it is whole; only there while a process works on it, or after a kill."""
+        return self.path / ".staging"
+
+    @property
+    def journal(self) -> Path:
+        """Which renames bring a new state, and what it replaces, to their places."""
+        return self.staging / "moves.json"
 
     @property
     def lock(self) -> Path:
@@ -114,3 +139,8 @@ class ExperimentFolder:
     def umap_pictures(self) -> Path:
         """UMAP pictures of the latent space during training."""
         return self.job / "UMAP"
+
+
+def _number_of(path: Path) -> int:
+    """Return the number that a backup is called by, 0 when its name is none."""
+    return int(path.name) if path.name.isdecimal() and path.name.isascii() and not path.name.startswith("0") else 0

@@ -1,5 +1,6 @@
 """Files appear whole or not at all: write beside the target, flush, rename."""
 
+import errno
 import json
 import os
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+_NOT_FOR_FOLDERS = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 
 @contextmanager
@@ -86,6 +89,34 @@ def remove_folder(path: Path) -> None:
         path.unlink()
     else:
         shutil.rmtree(path, ignore_errors=True)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until names that were made, changed or removed in a folder outlast a loss of power, where that can be had."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_FOR_FOLDERS:  # some network file systems cannot
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: Path) -> None:
+    """Wait until a folder and all it holds outlast a loss of power."""
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with (Path(folder) / name).open("rb") as stream:
+                os.fsync(stream.fileno())
+        sync_folder(Path(folder))
+
+
+def size_in_words(path: Path) -> str:
+    """Return how much a file or folder holds, e.g. ``1.2 GB``."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file() and not one.is_symlink()]
+    n_bytes = sum(one.stat().st_size for one in files)
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{max(n_bytes / 1e6, 0.1):.1f} MB"
 
 
 def _clear_up_folders(path: Path) -> None:

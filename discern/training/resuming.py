@@ -65,11 +65,10 @@ def set_aside_job(folder: ExperimentFolder) -> None:
     """Move the job folder, if any, to the next free number of the backup folder."""
     if not folder.job.exists():
         return
-    numbers = [int(path.name) for path in folder.backup.glob("*") if path.name.isdecimal()]
-    target = folder.backup / str(max(numbers, default=0) + 1)
-    folder.backup.mkdir(exist_ok=True)
-    folder.job.rename(target)
-    _LOGGER.info("The earlier training is kept in %s.", target)
+    target = folder.next_backup
+    target.path.mkdir(parents=True)
+    folder.job.rename(target.job)
+    _LOGGER.info("The earlier training is kept in %s.", target.job)
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -79,6 +79,8 @@ def _seeds(step: str, experiment: Experiment) -> dict[str, int]:
         "input_ds.split.split_seed": config.input_ds.split.split_seed,
         "training.seed": config.training.seed,
     }
+    if step == "undo":
+        return {}
     unused = {"process": "training.seed", "train": "input_ds.split.split_seed", "project": "input_ds.split.split_seed"}
     return {name: seed for name, seed in seeds.items() if name != unused.get(step)}
 
@@ -90,6 +92,8 @@ def _inputs(step: str, experiment: Experiment, arguments: Mapping[str, Any]) -> 
         return list(experiment.input_paths())
     if step == "train":
         return [folder.processed_file, arguments.get("tfrecords") or folder.tfrecords, folder.last_state]
+    if step == "undo":
+        return []
     if step == "project":
         return [folder.best_model, folder.processed_file if named is None else named]
     return [folder.best_model, folder.processed_file, *([] if named is None else [named])]

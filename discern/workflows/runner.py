@@ -83,15 +83,21 @@ class DISCERNRunner:
 
 def _load_and_run(mode: str, work: Entry, experiment: Experiment, **arguments: Any) -> Any:
     """Import the work where it runs, as another process first sets up what TensorFlow may print; record how it went."""
-    if not experiment.config.training.GPU:
+    if not experiment.config.training.GPU or mode == "undo":
         arguments.pop("gpus", None)  # it asks for the CPU, whichever GPU is free
     return run_recorded(mode, experiment, lambda one, **its: work.load()(one, **its), arguments)
 
 
 class OnlineDISCERNRunner(DISCERNRunner):
-    """Run online training for every experiment."""
+    """Run online training for every experiment, or take the last one back."""
 
-    modes = Registry("mode", {"onlinetraining": Entry("discern.workflows.online_training:train_online")})
+    modes = Registry(
+        "mode",
+        {
+            "onlinetraining": Entry("discern.workflows.online_training:train_online"),
+            "undo": Entry("discern.workflows.undo:undo_online"),
+        },
+    )
 
 
 def setup_exp(exp_folder: Path) -> "tuple[DISCERN, dict[str, Any]]":

@@ -384,5 +384,5 @@ def test_restart_keeps_the_earlier_jobs(trained, whole):
     assert train(trained, restart=True).epochs == EPOCHS
     assert bits(folder) == bits(whole.folder)
     assert not (folder.job / "mine.txt").exists()
-    assert (folder.backup / "8" / "mine.txt").exists()
+    assert (folder.backup / "8" / "job" / "mine.txt").exists()
     assert sorted(path.name for path in folder.backup.iterdir()) == ["7", "8", "best_model.hdf5"]

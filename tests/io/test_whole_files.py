@@ -1,11 +1,21 @@
+import errno
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
-from discern.io.whole_files import replacing_file, replacing_folder, write_json, write_text
+from discern.io.whole_files import (
+    replacing_file,
+    replacing_folder,
+    size_in_words,
+    sync_folder,
+    sync_tree,
+    write_json,
+    write_text,
+)
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path):
@@ -130,3 +140,34 @@ def test_a_temporary_folder_is_not_replaced_by_another(tmp_path):
             (inner / "file").write_text("whole")
         assert [path.name for path in tmp_path.iterdir()] == [outer.name]
     assert (tmp_path / "folder" / "file").read_text() == "whole"
+
+
+def test_a_tree_is_synced_with_all_its_files_and_folders(tmp_path, monkeypatch):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").write_text("x")
+    (tmp_path / "file").write_text("x")
+    synced = set()
+    monkeypatch.setattr("os.fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    sync_tree(tmp_path)
+    assert synced == {path.stat().st_ino for path in (tmp_path, *tmp_path.rglob("*"))}
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EIO])
+def test_only_file_systems_that_cannot_sync_folders_are_excused(tmp_path, monkeypatch, number):
+    def failing(descriptor):
+        raise OSError(number, "no")
+
+    monkeypatch.setattr("os.fsync", failing)
+    with pytest.raises(OSError, match="no") if number == errno.EIO else nullcontext():
+        sync_folder(tmp_path)
+
+
+def test_sizes_in_words(tmp_path):
+    for name, n_bytes in (("a", 1_500_000_000), ("b", 700_000), ("inner/c", 1)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("wb") as stream:
+            stream.truncate(n_bytes)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    assert size_in_words(tmp_path / "b") == "0.7 MB"
+    assert size_in_words(tmp_path / "inner") == "0.1 MB"
+    assert size_in_words(tmp_path) == "1.5 GB"

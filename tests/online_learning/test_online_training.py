@@ -64,7 +64,7 @@ def test_the_folder_describes_old_and_new_cells(extended, reference, input_paths
         assert description.batches == tuple(ALL)
         assert description.n_train_cells == data.config["total_train_count"]
     assert experiment.config.input_ds.raw_input == [str(path.absolute()) for path in input_paths]
-    assert contents(folder.backup) == contents(trained_folder / "job")
+    assert contents(folder.backup / "1") == contents(trained_folder)
     assert not list(folder.path.glob(".*"))
 
 
@@ -106,7 +106,7 @@ def test_a_second_round_adds_to_the_first(extended, query):
     data = DISCERNData.from_folder(experiment.folder.path, 64)
     assert data.batches == [*ALL, "fourth"]
     assert data.obs_names.is_unique
-    assert (experiment.folder.backup / "best_model.hdf5").read_bytes() == model_before
+    assert experiment.folder.backups[-1].best_model.read_bytes() == model_before
     assert load_family(experiment.folder.best_model)[0].data.n_batches == 4
 
 
