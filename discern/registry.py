@@ -251,3 +251,57 @@ LEARNING_RATE_SCHEDULES = Registry(
         "keras.optimizers.schedules.",
     ),
 )
+
+DISTRIBUTIONS = Registry(
+    "distribution",
+    _plain(
+        "discern.tuning.distributions",
+        *("uniform", "quniform", "loguniform", "qloguniform", "normal", "qnormal", "lognormal", "qlognormal"),
+        *("randint", "uniformint", "qrandint", "lograndint", "choice", "grid_search"),
+    ),
+    prefixes=("hyperopt.hp.", "hp.", "ray.tune.", "tune."),
+    aliases={"randn": "normal", "qrandn": "qnormal"},
+)
+
+SCHEDULERS = Registry(
+    "scheduler",
+    {
+        "ASHA": Entry("discern.tuning.schedulers:ASHAConfig"),
+        "HyperBand": Entry("discern.tuning.schedulers:HyperBandConfig"),
+        "median": Entry("discern.tuning.schedulers:MedianStoppingConfig"),
+        "FIFO": Entry("discern.tuning.schedulers:FIFOConfig"),
+        "PopulationBasedTraining": Entry("discern.tuning.schedulers:PopulationConfig"),
+    },
+    prefixes=("ray.tune.schedulers.", "tune.schedulers."),
+    aliases={
+        **dict.fromkeys(("AsyncHyperBandScheduler", "AsyncHyperBand", "ASHAScheduler", "asha"), "ASHA"),
+        **dict.fromkeys(("HyperBandScheduler", "hyperband"), "HyperBand"),
+        **dict.fromkeys(("MedianStoppingRule", "median_stopping_rule"), "median"),
+        **dict.fromkeys(("FIFOScheduler", "fifo"), "FIFO"),
+        **dict.fromkeys(("PBT", "pbt"), "PopulationBasedTraining"),
+    },
+)
+
+SEARCHERS = Registry(
+    "searcher",
+    {
+        "HyperOpt": Entry("discern.tuning.searchers:HyperOptConfig"),
+        "Optuna": Entry("discern.tuning.searchers:OptunaConfig"),
+        "random": Entry("discern.tuning.searchers:RandomConfig"),
+        "grid": Entry("discern.tuning.searchers:GridConfig"),
+    },
+    prefixes=(
+        *(
+            "ray.tune.suggest.hyperopt.",
+            "ray.tune.suggest.optuna.",
+            "ray.tune.suggest.basic_variant.",
+            "ray.tune.suggest.",
+        ),
+        *("ray.tune.search.hyperopt.", "ray.tune.search.optuna.", "ray.tune.search.basic_variant.", "ray.tune.search."),
+    ),
+    aliases={
+        **dict.fromkeys(("HyperOptSearch", "hyperopt"), "HyperOpt"),
+        **dict.fromkeys(("OptunaSearch", "optuna"), "Optuna"),
+        "BasicVariantGenerator": "random",
+    },
+)
