@@ -1,11 +1,13 @@
 """Processed data: an AnnData that knows its preprocessing and feeds a network."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 
 from discern.errors import DataError, ExperimentError
 from discern.io.checksums import damage_of_sealed
@@ -94,10 +96,7 @@ class DISCERNData(anndata.AnnData):
         Raises:
             DataError: The file is absent, unreadable, or was not written by preprocessing.
         """
-        if not Path(filename).is_file():
-            raise DataError(f"{filename} does not exist.")
-        if damage := damage_of_sealed(Path(filename)):
-            raise DataError(f"{filename} is damaged: {damage}. Restore it, or run `discern process --force`.")
+        require_whole(Path(filename))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
@@ -105,11 +104,7 @@ class DISCERNData(anndata.AnnData):
         except Exception as error:  # of any class: anndata has some of its own
             raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
         data = cls(adata, batch_size, cachefile)
-        if DISCERN not in data.uns or BATCH not in data.obs:
-            raise DataError(
-                f"{filename} was not written by preprocessing: uns['{DISCERN}'] or obs['{BATCH}'] is missing. "
-                "Run `discern process` on the raw data first."
-            )
+        require_preprocessed(Path(filename), data.obs, data.uns)
         data.config = plain(data.uns[DISCERN])
         data.obs[BATCH] = data.obs[BATCH].astype("category")
         return data
@@ -125,3 +120,28 @@ class DISCERNData(anndata.AnnData):
         if not path.is_file():
             raise ExperimentError(f"{path} does not exist. Run `discern process` first.")
         return cls.read_h5ad(path, batch_size, cachefile)
+
+
+def require_whole(path: Path) -> None:
+    """Refuse a processed file that is absent or is not what was written.
+
+    Raises:
+        DataError: It is.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} does not exist.")
+    if damage := damage_of_sealed(path):
+        raise DataError(f"{path} is damaged: {damage}. Restore it, or run `discern process --force`.")
+
+
+def require_preprocessed(path: Path, obs: pd.DataFrame, uns: Mapping[str, Any]) -> None:
+    """Refuse the content of a file that preprocessing did not write.
+
+    Raises:
+        DataError: What it records is missing.
+    """
+    if DISCERN not in uns or BATCH not in obs:
+        raise DataError(
+            f"{path} was not written by preprocessing: uns['{DISCERN}'] or obs['{BATCH}'] is missing. "
+            "Run `discern process` on the raw data first."
+        )

@@ -15,15 +15,15 @@ from anndata.io import read_elem
 from scipy import sparse
 
 from discern.errors import DataError, DiscernError, ExperimentError
-from discern.io.checksums import damage_of_sealed
-from discern.io.data import DISCERNData
+from discern.io.data import DISCERNData, require_preprocessed, require_whole
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_of
+from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
 from discern.io.raw_counts import PROTEIN_EXPRESSION
 from discern.io.record_format import require_counts, require_library_size
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, COUNTS, DISCERN, FIXED_SCALING
+from discern.keys import BATCH, COUNTS, DISCERN, FIXED_SCALING, MEASURED
 
 _CHUNK_CACHE_BYTES = 2**24  # for each matrix; whatever its chunks, none is decompressed for every slice of cells
 
@@ -37,6 +37,7 @@ class ProcessedCells:
         uns: What preprocessing recorded: ``DISCERN`` and, where expression is scaled, ``fixed_scaling``.
         batch_size: Cells per minibatch.
         proteins: ``obsm["protein_expression"]``, a table or an element of an open HDF5 file; None when absent.
+        measured: ``varm["measured"]``, which data sets measured which genes; None when absent.
     """
 
     def __init__(
@@ -48,22 +49,23 @@ class ProcessedCells:
         *,
         batch_size: int,
         proteins: Any = None,
-        columns: np.ndarray | None = None,
+        measured: pd.DataFrame | None = None,
     ):
         """Share annotation and matrices.
 
         Args:
             obs: Annotation of the cells; the batches are categorical.
-            var: Annotation of the genes, in the order of ``columns``.
+            var: Annotation of the genes.
             uns: What preprocessing recorded.
             matrices: ``X`` and ``counts``, each in memory or an element of an open HDF5 file; absent ones are None.
             batch_size: Cells per minibatch.
             proteins: Protein expression.
-            columns: Which columns of the matrices to read, in this order; as they are when None.
+            measured: Which data sets measured which genes; all measured all when None.
         """
         self.obs, self.var, self.uns = obs, var, uns
-        self.batch_size, self.proteins = batch_size, proteins
-        self._matrices, self._columns = matrices, columns
+        self.batch_size, self.proteins, self.measured = batch_size, proteins, measured
+        self._matrices = matrices
+        self._columns: np.ndarray | None = None  # which of the matrices are read, in this order; as they are when None
 
     @classmethod
     def of(cls, data: "DISCERNData | ProcessedCells") -> "ProcessedCells":
@@ -72,8 +74,8 @@ class ProcessedCells:
             return data
         uns = {key: plain(data.uns[key]) for key in (DISCERN, FIXED_SCALING) if key in data.uns}
         matrices = {"X": data.X, COUNTS: data.layers.get(COUNTS)}
-        proteins = data.obsm.get(PROTEIN_EXPRESSION)
-        return cls(data.obs, data.var, uns, matrices, batch_size=data.batch_size, proteins=proteins)
+        tables = {"proteins": data.obsm.get(PROTEIN_EXPRESSION), "measured": data.varm.get(MEASURED)}
+        return cls(data.obs, data.var, uns, matrices, batch_size=data.batch_size, **tables)
 
     @property
     def n_obs(self) -> int:
@@ -104,6 +106,15 @@ class ProcessedCells:
     def library_size(self) -> np.ndarray:
         """Total count of every cell, (n_cells,)."""
         return require_library_size(self.obs)
+
+    @cached_property
+    def panels(self) -> GenePanels | None:
+        """Which genes were measured in which cells; None when all were in all.
+
+        Raises:
+            DataError: The table of measured genes does not fit the genes and cells.
+        """
+        return GenePanels.of(self.obs, self.measured, self.var_names)
 
     @cached_property
     def counts(self) -> Rows:
@@ -138,16 +149,17 @@ class ProcessedCells:
     def with_genes(self, genes: Sequence[str]) -> "ProcessedCells":
         """Return the same cells with these of their genes, in this order; matrices are not read."""
         order = self.var_names.get_indexer(list(genes))
-        columns = order if self._columns is None else self._columns[order]
-        return ProcessedCells(
+        chosen = ProcessedCells(
             self.obs,
             self.var.iloc[order],
             self.uns,
             self._matrices,
             batch_size=self.batch_size,
             proteins=self.proteins,
-            columns=columns,
+            measured=None if self.measured is None else self.measured.iloc[order],
         )
+        chosen._columns = order if self._columns is None else self._columns[order]
+        return chosen
 
     def sample(self, n_cells: int, seed: int = 0) -> DISCERNData:
         """Return at most ``n_cells`` random cells in memory, in their order, with raw counts and without X."""
@@ -156,7 +168,11 @@ class ProcessedCells:
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, n_cells, replace=False))
         counts = sparse.vstack([self.counts[slice(cell, cell + 1)] for cell in chosen], format="csr")
         adata = AnnData(
-            obs=self.obs.iloc[chosen].copy(), var=self.var.copy(), uns=dict(self.uns), layers={COUNTS: counts}
+            obs=self.obs.iloc[chosen].copy(),
+            var=self.var.copy(),
+            uns=dict(self.uns),
+            varm={} if self.measured is None else {MEASURED: self.measured},
+            layers={COUNTS: counts},
         )
         return DISCERNData(adata, self.batch_size)
 
@@ -172,10 +188,7 @@ def open_cells(path: Path, batch_size: int) -> Iterator[ProcessedCells]:
     Raises:
         DataError: The file is absent, unreadable, or was not written by preprocessing.
     """
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    if damage := damage_of_sealed(path):
-        raise DataError(f"{path} is damaged: {damage}. Restore it, or run `discern process --force`.")
+    require_whole(path)
     with ExitStack() as stack:
         try:
             file = stack.enter_context(h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES))
@@ -207,12 +220,9 @@ def _annotated(file: h5py.File, path: Path, batch_size: int) -> ProcessedCells:
         warnings.simplefilter("ignore", OldFormatWarning)
         obs, var = read_elem(file["obs"]), read_elem(file["var"])
         uns = {key: plain(read_elem(file["uns"][key])) for key in (DISCERN, FIXED_SCALING) if key in file["uns"]}
-    if DISCERN not in uns or BATCH not in obs:
-        raise DataError(
-            f"{path} was not written by preprocessing: uns['{DISCERN}'] or obs['{BATCH}'] is missing. "
-            "Run `discern process` on the raw data first."
-        )
+        measured = read_elem(file["varm"][MEASURED]) if MEASURED in file.get("varm", ()) else None
+    require_preprocessed(path, obs, uns)
     obs[BATCH] = obs[BATCH].astype("category")
     matrices = {"X": file.get("X"), COUNTS: file.get(f"layers/{COUNTS}")}
     proteins = file.get(f"obsm/{PROTEIN_EXPRESSION}")
-    return ProcessedCells(obs, var, uns, matrices, batch_size=batch_size, proteins=proteins)
+    return ProcessedCells(obs, var, uns, matrices, batch_size=batch_size, proteins=proteins, measured=measured)

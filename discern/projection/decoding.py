@@ -37,16 +37,18 @@ def encoded_slices(
 
     Args:
         family: A family that can encode.
-        data: Processed data; its cells are transformed as the family wants.
+        data: Processed data; its cells are transformed as the family wants. Of genes that their data set did not measure
+            the encoder gets the mean.
         source_batch: Batch labels of the encoder.
     """
     processed = ProcessedCells.of(data)
-    counts, library_size = processed.counts, processed.library_size
+    counts, library_size, panels = processed.counts, processed.library_size, processed.panels
     transform = family.transform()
     encoder = require(family, Reconstructs, "encode cells")
     for start in range(0, processed.n_obs, processed.batch_size):
         cells = slice(start, min(start + processed.batch_size, processed.n_obs))
-        expression = transform.dense(counts[cells], library_size[cells])
+        measured = None if panels is None else panels.measured(cells)
+        expression = transform.dense(counts[cells], library_size[cells], measured)
         yield cells, encoder.encode(expression, source_batch[cells])
 
 

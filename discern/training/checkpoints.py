@@ -1,8 +1,9 @@
 """Weights and training state as HDF5, configuration as JSON; no pickle.
 
-``/weights/<path of the variable>`` holds the model's weights. A training state also has ``/random/<n>`` (states of the
-random streams) and ``/optimizer/<n>`` (each with its name), both in the order of the model. The attribute
-``description`` is JSON. A checksum stands in front (:mod:`discern.io.sealed_hdf5`); earlier files have none.
+``/weights/<path of the variable>`` holds the model's weights, ``/scaling`` and ``/gene_means`` how it transforms what it
+reads. A training state also has ``/random/<n>`` (states of the random streams) and ``/optimizer/<n>`` (each with its
+name), both in the order of the model. The attribute ``description`` is JSON. A checksum stands in front
+(:mod:`discern.io.sealed_hdf5`); earlier files have none.
 """
 
 import json
@@ -85,6 +86,8 @@ def save_checkpoint(
             if data.transform.scaling is not None:
                 file["scaling/mean"] = data.transform.scaling.mean
                 file["scaling/std"] = data.transform.scaling.std
+            if data.transform.gene_means is not None:
+                file["gene_means"] = data.transform.gene_means
             if with_state:
                 _write_state(file, model)
         if previous is not None and path.exists():
@@ -118,7 +121,8 @@ def read_description(path: Path) -> tuple[str, Any, DataDescription, Checkpoint]
         if "scaling" in file:
             scaling = GeneScaling(file["scaling/mean"][()], file["scaling/std"][()])
         config = CONFIGS.get(content["family"]).model_validate(content["config"])
-        transform = InputTransform(content["library_size"], content["log"], scaling)
+        means = file["gene_means"][()] if "gene_means" in file else None  # earlier files do not tell them
+        transform = InputTransform(content["library_size"], content["log"], scaling, means)
         data = DataDescription(
             n_genes=content["n_genes"],
             batches=tuple(content["batches"]),

@@ -7,9 +7,11 @@ import pytest
 from anndata.io import write_elem
 
 from discern.errors import DataError, ExperimentError
+from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import StoredRows
+from discern.io.minibatches import minibatches
 from discern.io.processed_cells import ProcessedCells, open_cells, open_own_cells
 from discern.io.writing import write_h5ad
 
@@ -150,3 +152,42 @@ def test_an_experiment_folder(data, tmp_path):
 def test_errors_inside_the_block_are_left_as_they_are(file):
     with pytest.raises(KeyError, match="mine"), open_cells(file, 8):
         raise KeyError("mine")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_genes_that_were_not_measured(data, with_panels, measured_genes, tmp_path, on_disk):
+    with_panels(data)
+    write_h5ad(data, tmp_path / "data.h5ad")
+    expected, reverse = measured_genes(data), np.arange(12)[::-1]
+    with open_cells(tmp_path / "data.h5ad", 8) as stored:
+        cells = stored if on_disk else ProcessedCells.of(data)
+        np.testing.assert_array_equal(cells.panels.measured(EVERYTHING), expected)
+        turned = cells.with_genes(list(data.var_names[reverse]))
+        np.testing.assert_array_equal(turned.panels.measured(EVERYTHING), expected[:, reverse])
+        few = turned.with_genes(["gene1", "gene0"])
+        np.testing.assert_array_equal(few.panels.measured(EVERYTHING), expected[:, [1, 0]])
+        np.testing.assert_array_equal(few.counts[EVERYTHING].toarray(), data.layers["counts"][:, [1, 0]].toarray())
+        assert cells.with_genes(["gene0", "gene3"]).panels is None
+        sample = cells.sample(9)
+    chosen = np.sort(np.random.default_rng(0).choice(40, 9, replace=False))
+    np.testing.assert_array_equal(ProcessedCells.of(sample).panels.measured(slice(0, 9)), expected[chosen])
+    (minibatch,) = minibatches(MemorySource(sample, sample.batches), sample.transform, 9).as_numpy_iterator()
+    np.testing.assert_array_equal(minibatch["measured"], expected[chosen])
+
+
+def test_data_that_measured_everything_have_no_panels(data, file):
+    assert ProcessedCells.of(data).panels is None
+    with open_cells(file, 8) as cells:
+        assert cells.panels is None
+        assert "measured" not in cells.sample(3).varm
+
+
+def test_a_table_of_measured_genes_that_does_not_fit_is_told(data, with_panels, tmp_path):
+    with_panels(data)
+    write_h5ad(data, tmp_path / "data.h5ad")
+    with h5py.File(tmp_path / "data.h5ad", "r+") as stored:
+        table = data.varm["measured"].astype(float)
+        del stored["varm/measured"]
+        write_elem(stored, "varm/measured", table)
+    with open_cells(tmp_path / "data.h5ad", 8) as cells, pytest.raises(DataError, match="something else than true and"):
+        _ = cells.panels

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from discern.errors import DataError, DiscernError
@@ -30,6 +33,21 @@ def test_every_cell_is_encoded_once_as_training_reads_it(data, family):
     np.testing.assert_allclose(mean, scaled[:, :3] + own[:].argmax(axis=1)[:, None], rtol=1e-5, atol=1e-5)
     log_std = np.concatenate([latent.log_std for _, latent in slices])
     np.testing.assert_allclose(log_std, scaled[:, 3:6], rtol=1e-5, atol=1e-5)
+
+
+def test_the_encoder_gets_the_mean_of_genes_that_were_not_measured(data, family, monkeypatch):
+    data.uns["fixed_scaling"] = {"mean": "genes", "var": "genes", "add_to_mean": -1.0}
+    data.obs["dataset"] = pd.Categorical(["one", "two"] * 11 + ["one"])
+    data.varm["measured"] = pd.DataFrame({"two": [True, False, True] * 3}, index=data.var_names)
+    family.data = replace(family.data, transform=data.transform)
+    read = []
+    encode = family.encode
+    monkeypatch.setattr(family, "encode", lambda cells, batch: (read.append(cells), encode(cells, batch))[1])
+    list(encoded_slices(family, data, own_labels(data, family.data.batches)))
+    logged = np.log1p(data.layers["counts"].toarray() * 100 / data.obs["n_counts"].to_numpy()[:, None])
+    logged[1::2, 1::3] = data.var["mean_scaling"].to_numpy()[1::3]
+    expected = (logged - data.var["mean_scaling"].to_numpy() + 1.0) / data.var["var_scaling"].to_numpy()
+    np.testing.assert_allclose(np.concatenate(read), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_zeros_are_drawn_from_the_probabilities(data, family):

@@ -46,6 +46,17 @@ def build_data(n_cells: int = 80, n_genes: int = 20, seed: int = 0, n_valid: int
     return DISCERNData(anndata.AnnData(logged, obs, var, uns, layers={"counts": counts}), batch_size=16)
 
 
+def without_some_genes(data):
+    """Let every third cell lack the genes from 12 on; its data set did not measure them."""
+    lacking = np.arange(data.n_obs) % 3 == 0
+    counts = data.layers["counts"].toarray()
+    counts[np.ix_(lacking, np.arange(12, data.n_vars))] = 0
+    data.layers["counts"] = sparse.csr_matrix(counts)
+    data.obs["dataset"] = pd.Categorical(np.where(lacking, "few", "all"))
+    data.varm["measured"] = pd.DataFrame({"few": np.arange(data.n_vars) < 12}, index=data.var_names)
+    return data
+
+
 def build_family(data, seed: int = 0, jit: bool = False, eager: bool = False, optimizer=None, **model) -> WAEFamily:
     """A compiled tiny network for the data; eager is faster than tracing for a few steps."""
     sections = {"layers": [8], "latent_dim": 4} | model
@@ -74,6 +85,11 @@ def make_family():
 @pytest.fixture(scope="session")
 def sources_of():
     return sources
+
+
+@pytest.fixture(scope="session")
+def lack_genes():
+    return without_some_genes
 
 
 @pytest.fixture

@@ -118,8 +118,33 @@ def test_data_without_scaling(make_data, make_family, tmp_path):
     family = make_family(make_data(scaled=False))
     save_checkpoint(tmp_path / "best.hdf5", family, Checkpoint(), with_state=False)
     description = read_description(tmp_path / "best.hdf5")[2]
-    assert description.transform == family.data.transform
-    assert description.transform.scaling is None
+    found, expected = description.transform, family.data.transform
+    assert (found.library_size, found.log, found.scaling) == (expected.library_size, expected.log, None)
+    np.testing.assert_array_equal(found.fill, expected.fill)
+
+
+@pytest.mark.parametrize("fixed", [{"mean": "genes", "var": "genes"}, {"mean": 0.5, "var": 2.0}])
+def test_the_mean_of_genes_that_were_not_measured_comes_back(make_data, make_family, tmp_path, fixed):
+    data, path = make_data(), tmp_path / "best.hdf5"
+    data.uns["fixed_scaling"] = fixed
+    save_checkpoint(path, make_family(data), Checkpoint(), with_state=False)
+    fill = read_description(path)[2].transform.fill
+    np.testing.assert_array_equal(fill, data.transform.fill)
+    expected = np.zeros(20) if fixed["mean"] == "genes" else (data.var["mean_scaling"] - 0.5) / 2
+    np.testing.assert_allclose(fill, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_files_that_do_not_tell_the_means_load(make_data, make_family, tmp_path):
+    """Earlier versions did not write them."""
+    data, path = make_data(), tmp_path / "best.hdf5"
+    save_checkpoint(path, make_family(data), Checkpoint(), with_state=False)
+    remove_checksum(path)
+    with h5py.File(path, "r+") as file:
+        del file["gene_means"]
+    description = read_description(path)[2]
+    assert description.transform.gene_means is None
+    assert description.same_features(20, ("old", "new"), data.transform)
+    np.testing.assert_array_equal(description.transform.fill, np.zeros(20))
 
 
 def test_random_streams_are_part_of_the_state(trained, make_family, state):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import sparse
 
 from discern.errors import ExperimentError
 from discern.io.cell_sources import RecordSource
@@ -75,6 +76,41 @@ def test_validation_terms_are_those_computed_by_hand(data, make_family, sources_
         assert history[f"val_{term}_loss"][-1] == pytest.approx(value, rel=1e-5), term
     weighed = 15000 * huber + 10000 * entropy + 1e-8 * sigma + 1500 * history["val_mmdpp_loss"][-1]
     assert history["val_loss"][-1] == pytest.approx(weighed, rel=1e-5)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_genes_that_were_not_measured_take_no_part(make_data, lack_genes, make_family, sources_of, jit):
+    data = lack_genes(make_data())
+    family = make_family(data, jit=jit)
+    history = fit(family, *sources_of(data), epochs=range(2), **SETTINGS).history
+    valid = data.cells_of("valid")
+    measured = ~((valid % 3 == 0)[:, None] & (np.arange(20) >= 12))
+    counts = data.layers["counts"].toarray()[valid]
+    mean, std = data.var["mean_scaling"].to_numpy(), data.var["var_scaling"].to_numpy()
+    expression = (np.log1p(counts * 1000 / data.obs["n_counts"].to_numpy()[valid, None]) - mean) / std
+    read = np.where(measured, expression, 0.0)  # the scaled mean
+    labels = np.eye(2)[data.obs["batch"].cat.codes.to_numpy()[valid]]
+    decoded, probability = family.decoder.predict_on_batch([family.encoder.predict_on_batch([read, labels])[0], labels])
+    error = np.abs(decoded - expression)
+    huber = np.where(measured, np.where(error <= 9, 0.5 * error**2, 9 * error - 40.5), 0).mean()
+    target = np.where(counts > 0, 1.0, 0.1)
+    entropy = -np.where(measured, target * np.log(probability) + (1 - target) * np.log(1 - probability), 0).mean()
+    assert history["val_decoder_counts_loss"][-1] == pytest.approx(huber, rel=1e-4)
+    assert history["val_decoder_dropouts_loss"][-1] == pytest.approx(entropy, rel=1e-4)
+
+
+def test_counts_of_genes_that_were_not_measured_change_nothing(make_data, lack_genes, make_family, sources_of):
+    """Weights after training are the same to the bit, whatever the counts say there."""
+    digests = set()
+    for value in (0, 7):
+        data = lack_genes(make_data())
+        counts = data.layers["counts"].toarray()
+        counts[::3, 12:] = value
+        data.layers["counts"] = sparse.csr_matrix(counts)
+        family = make_family(data, eager=True)
+        fit(family, *sources_of(data), epochs=range(1), **SETTINGS)
+        digests.add(digest(family))
+    assert len(digests) == 1
 
 
 def test_same_seed_same_bits_other_seed_others(data, make_family, sources_of):

@@ -56,6 +56,14 @@ content = {"first": [(train(family, range(1)), state(family)) for family in (one
            "differ": copies_differ(two)}
 (folder / "result").write_bytes(pickle.dumps(content))
 """
+LACKING = """
+data = builders.without_some_genes(data)
+content = []
+for loss in ("HuberLoss", {"name": "Lnorm", "p": 2, "use_root": True}):
+    families = [family_on(devices, reconstruction_loss=loss) for devices in ([], TWO)]
+    content.append([(train(family, range(1), data=data), state(family)) for family in families])
+(folder / "result").write_bytes(pickle.dumps(content))
+"""
 RESUMED = """
 class Save(keras.callbacks.Callback):
     def __init__(self, family, path):
@@ -144,6 +152,11 @@ def test_training_is_taken_up_on_another_number_of_devices(run_on_two_cpus, tmp_
 def test_losses_over_all_cells_and_penalties_on_activities_agree(run_on_two_cpus, tmp_path):
     for one, two in result_of(run_on_two_cpus, TERMS, tmp_path):
         assert_same_training(one, two)
+
+
+def test_genes_that_were_not_measured_are_left_out_on_every_device(run_on_two_cpus, tmp_path):
+    for one, two in result_of(run_on_two_cpus, LACKING, tmp_path):
+        assert_same_training(one, two, tolerance=2e-6, of_state=5e-6)
 
 
 def test_divergence_on_one_device_names_the_term(run_on_two_cpus, tmp_path):

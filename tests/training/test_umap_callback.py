@@ -56,6 +56,17 @@ def test_nothing_is_drawn_without_an_epoch(data, make_family, tmp_path, quick):
     assert pictures(tmp_path / "UMAP") == []
 
 
+def test_genes_that_were_not_measured_are_read_as_their_mean(data, lack_genes, make_family, tmp_path, quick):
+    family = make_family(lack_genes(data))
+    callback = VisualisationCallback(tmp_path, data, batch_size=32, freq=1)
+    callback.set_model(family.model)
+    callback.on_epoch_end(0)
+    expression = data.transform.dense(data.layers["counts"], data.obs["n_counts"].to_numpy())
+    expression[::3, 12:] = 0.0
+    labels = np.eye(2, dtype=np.float32)[data.obs["batch"].cat.codes]
+    np.testing.assert_allclose(quick.latents[0], family.encode(expression, labels).mean, rtol=1e-5, atol=1e-5)
+
+
 def test_the_latent_means_of_all_cells_are_drawn(data, make_family, tmp_path, quick):
     family = make_family(data, regularization=0.4)
     callback = VisualisationCallback(tmp_path, data, batch_size=32, freq=1)
