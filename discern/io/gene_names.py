@@ -7,6 +7,8 @@ from itertools import islice
 import pandas as pd
 
 _ENSEMBL = re.compile(r"ENS[A-Z]*G\d{6,}(\.\d+)?")
+_VERSIONED = re.compile(r"(ENS[A-Z]*G\d{6,})\.\d+")
+_CUT = " without version"
 _SPECIES = re.compile(r"ENS[A-Z]*G(?=\d)")
 _CAPITALISED = re.compile(r"[A-Z][a-z0-9]*[a-z][a-z0-9.\-]*")
 _EXAMINED = 2000
@@ -36,6 +38,31 @@ def kind_of_names(names: Iterable[str]) -> str:
     if _share(names, _CAPITALISED.fullmatch) > 0.6:
         return CAPITALISED
     return OTHER
+
+
+def without_version(names: pd.Index) -> pd.Index:
+    """Return the names, Ensembl ids among them without their version: ENSG00000141510.16 is ENSG00000141510."""
+    return pd.Index(
+        [match[1] if (match := _VERSIONED.fullmatch(name)) else name for name in map(str, names)], dtype=object
+    )
+
+
+def spellings(var: pd.DataFrame) -> dict[str, pd.Index]:
+    """Return all names that the genes of an input have, by what messages call them; genes without a name have "".
+
+    These are the gene names themselves, which come first, and every column of text of which most values differ; each
+    also without the version of Ensembl ids.
+
+    Args:
+        var: Gene annotation, (n_genes, ...).
+    """
+    found = {"gene names": pd.Index(var.index.astype(str), dtype=object)}
+    for column in var.columns:
+        if _holds_names(var[column]):
+            names = var[column].astype(object)
+            found[f"var['{column}']"] = pd.Index(names.where(names.notna(), "").astype(str), dtype=object)
+    shorter = {f"{kind}{_CUT}": without_version(names) for kind, names in found.items()}
+    return found | {kind: names for kind, names in shorter.items() if not names.equals(found[kind[: -len(_CUT)]])}
 
 
 def explain_no_common_genes(variables: Mapping[str, pd.DataFrame]) -> str:
@@ -72,8 +99,10 @@ def _hint(kinds: set[str], variables: Mapping[str, pd.DataFrame]) -> str:
 
 
 def _holds_names(column: pd.Series) -> bool:
-    values = column.iloc[:_EXAMINED].astype(str)
-    return not pd.api.types.is_numeric_dtype(column) and values.nunique() > len(values) / 2
+    values = column.iloc[:_EXAMINED].astype(object)
+    if pd.api.types.infer_dtype(values, skipna=True) != "string" or kind_of_names(values.dropna()) == NUMBERS:
+        return False
+    return values.nunique() > len(values) / 2
 
 
 def _share(names: Iterable[str], test: Callable[[str], object]) -> float:

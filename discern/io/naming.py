@@ -16,6 +16,7 @@ SUFFIXES = (".h5", ".h5ad", ".loom", ".txt", ".txt.gz", ".csv", ".csv.gz", ".tsv
 
 _MATRIX_FOLDER = re.compile(r"(sample_)?(filtered|raw)_(gene|feature)_bc_matri(x|ces)(_mex)?|outs?|count|matrix")
 _GENOMES_FOLDER = re.compile(r"(filtered|raw)_gene_bc_matrices(_mex)?")
+_NUMBERED = re.compile(r"-[1-9]\d*$")
 _logger = logging.getLogger(__name__)
 
 
@@ -76,6 +77,15 @@ def free_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
     """Return the names with a suffix as of :func:`unique_names` behind those that are taken or repeated."""
     before = list(dict.fromkeys(taken))
     return [str(name) for name in unique_names(pd.Index([*before, *names], dtype=object))[0][len(before) :]]
+
+
+def original_names(names: pd.Index) -> pd.Index:
+    """Return the names without the suffix that :func:`unique_names` put behind repeated ones.
+
+    A suffix is only taken for one where the name without it is there too: "AAAC-1" stays when there is no "AAAC".
+    """
+    shorter = pd.Index([_NUMBERED.sub("", name) for name in names.astype(str)], dtype=object)
+    return names.where(~shorter.isin(names), shorter)
 
 
 def _tail(path: Path) -> tuple[str, ...]:

@@ -2,20 +2,36 @@
 
 import logging
 from collections.abc import Mapping
+from functools import partial, reduce
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from anndata import AnnData
 
 from discern import keys
-from discern.errors import DataError
-from discern.io.data import DISCERNData
+from discern.errors import ParametersError
+from discern.io.cell_store import CellStore, store_inputs
+from discern.io.merging import JoinedAnnotation, join_onto, with_unique_names
+from discern.io.naming import free_names
 from discern.io.processed_config import library_size_normalisation
-from discern.online_learning.gene_alignment import GeneAlignment, align_genes
-from discern.preprocessing.config import ScaleConfig
-from discern.preprocessing.filtering import count_genes_per_cell, require_every_batch
-from discern.preprocessing.recipe import BATCH_SIZE, WAERecipe
-from discern.preprocessing.row_chunks import row_chunks
+from discern.io.raw_input import RawInput
+from discern.io.row_readers import MemoryRows
+from discern.online_learning.gene_alignment import MIN_OVERLAP, GeneAlignment, align_genes
+from discern.online_learning.gene_report import GeneReport
+from discern.online_learning.known_cells import (
+    KnownBatch,
+    cells_again,
+    describe_cells_again,
+    known_batches,
+    refuse_cells_again,
+)
+from discern.online_learning.query_split import split_query
+from discern.online_learning.reference import data_sets_of, processed_reference
+from discern.preprocessing.cells import CellsOnDisk, OnDisk, Space
+from discern.preprocessing.config import ScaleConfig, SplitConfig
+from discern.preprocessing.filtering import SeenCounts, count_seen, heavy_losses, require_every_batch
+from discern.preprocessing.recipe import WAERecipe
 
 log = logging.getLogger(__name__)
 
@@ -24,54 +40,92 @@ class OnlineWAERecipe(WAERecipe):
     """Preprocess new cells (the query) for a model that was trained on a reference.
 
     Genes, mean and standard deviation of every gene, principal components, library size and MMD kernel are those of
-    the reference. Only cells are filtered. Genes of the reference that the query lacks get zero counts: records hold
-    raw counts, which cannot say "not measured".
+    the reference. Only cells are filtered. Genes of the reference that a data set of the query lacks get no count, and
+    ``varm["measured"]`` says so: a table of genes by data sets, without a column for data sets that have all genes, and
+    absent when all have.
 
     Attributes:
-        reference: The processed cells of the reference.
-        alignment: Which genes of the reference the query has, lacks and has beyond them.
+        reference: The processed cells of the reference, or their annotation alone.
+        alignments: Where the genes of the reference are in each data set of the query.
+        gene_report: The same in words and numbers, and as a table of genes.
+        known_batches: Batches of the query that the reference has too; from :meth:`fix_batch_labels` on.
     """
 
-    def __init__(self, reference_adata: AnnData, *args: Any, **kwargs: Any):
+    def __init__(self, reference_adata: AnnData, *args: Any, min_gene_overlap: float = MIN_OVERLAP, **kwargs: Any):
         """Read the query and bring its genes into the order of the reference's.
 
         Args:
-            reference_adata: The processed data the model was trained on. They stay as they are.
-            *args: Arguments of :class:`~discern.preprocessing.recipe.WAERecipe`. Several inputs are first joined by
-                the genes they share.
-            **kwargs: The same.
+            reference_adata: The processed data the model was trained on; they stay as they are. Annotation is enough,
+                see :func:`~discern.online_learning.reference.read_reference`; its cells may be elsewhere.
+            *args: Arguments of :class:`~discern.preprocessing.recipe.WAERecipe`. Each of several inputs has genes of its
+                own.
+            min_gene_overlap: Smallest share of the reference's genes that each input must have.
+            **kwargs: As ``args``.
 
         Raises:
+            ParametersError: ``min_gene_overlap`` is no share.
             DataError: The reference is not processed, or the query cannot be used or has too few of its genes.
         """
-        self.reference = _processed(reference_adata)
+        if not 0 <= min_gene_overlap <= 1:
+            raise ParametersError(
+                f"min_gene_overlap {min_gene_overlap:g} is no share of the genes: give a number from 0 to 1."
+            )
+        self.reference = processed_reference(reference_adata)
+        self.alignments: dict[str, GeneAlignment] = {}
+        self.known_batches: list[KnownBatch] = []
+        self._min_gene_overlap = min_gene_overlap
+        self._names_given = pd.Series(dtype=object)
         super().__init__(*args, **kwargs)
-        self.alignment: GeneAlignment = align_genes(self.reference.var, self.sc_raw.var)
-        self.sc_raw.obs[keys.N_GENES] = count_genes_per_cell(row_chunks(self.sc_raw.X))
-        self._adopt_reference()
-        self._report("alignment of the genes")
+        if "mmd_kernel" in self.reference.config:
+            self._record(mmd_kernel=self.reference.config["mmd_kernel"])
 
-    def _adopt_reference(self) -> None:
-        reference = self.reference
-        aligned = AnnData(
-            self.alignment.apply(self.sc_raw.X),
-            obs=self.sc_raw.obs,
-            var=reference.var.copy(),
-            obsm=dict(self.sc_raw.obsm),
-            varm={keys.PCS: reference.varm[keys.PCS]},
-            uns=dict(self.sc_raw.uns),
-        )
+    @property
+    def gene_report(self) -> GeneReport:
+        """Which genes of the reference every data set of the query has, lacks and has beyond them."""
+        return GeneReport(tuple(one.genes for one in self.alignments.values()))
+
+    @property
+    def cells_per_gene(self) -> np.ndarray:
+        """In how many cells of the query each gene is seen, int64 (n_genes,)."""
+        count = partial(count_seen, min_genes=0, n_genes=self.sc_raw.n_vars)
+        seen = self._cells.runs(count, Space.COUNTS, "Counting cells of genes, piece")
+        return reduce(SeenCounts.merge, seen).cells_per_gene
+
+    def stored(self, place: OnDisk) -> CellStore:
+        """Return the raw counts of the query on disk; those in memory are written into a new folder of ``place``."""
+        if isinstance(self._cells, CellsOnDisk):
+            return self._cells.store
+        data = self.sc_raw
+        raw = RawInput(MemoryRows(data.layers.get(keys.COUNTS, data.X)), data.obs, data.var)
+        return store_inputs([raw], [np.arange(data.n_vars)], place.folder / "added", place.workers).store
+
+    def _join(self, inputs: Mapping[str, RawInput], batch_columns: Mapping[str, str | None] | None) -> JoinedAnnotation:
+        """Join the inputs' annotation onto the genes of the reference, each as a data set of its own."""
+        var = self.reference.var
+        data_sets = free_names([name.replace("/", "_") for name in inputs], data_sets_of(self.reference))
+        for name, data_set in zip(inputs, data_sets, strict=True):
+            if name != data_set:
+                log.info("%s is called '%s' in obs['%s'], as that name is taken", name, data_set, keys.DATASET)
+            own = with_unique_names(inputs[name].var)
+            self.alignments[data_set] = align_genes(var, own, self._min_gene_overlap, data_set)
+        columns = [one.columns for one in self.alignments.values()]
+        joined = join_onto(inputs, batch_columns, var=var, columns=columns, data_sets=data_sets)
+        adata, reference = joined.adata, self.reference
+        adata.varm[keys.PCS] = reference.varm[keys.PCS]
+        lacking = {name: one.measured for name, one in self.alignments.items() if not one.measured.all()}
+        if lacking:
+            adata.varm[keys.MEASURED] = pd.DataFrame(lacking, index=adata.var_names)
         if keys.FIXED_SCALING in reference.uns:
-            aligned.uns[keys.FIXED_SCALING] = dict(reference.uns[keys.FIXED_SCALING])
-        self.sc_raw = DISCERNData(aligned, self.sc_raw.batch_size, self.sc_raw.cachefile)
-        if "mmd_kernel" in reference.config:
-            self._record(mmd_kernel=reference.config["mmd_kernel"])
+            adata.uns[keys.FIXED_SCALING] = dict(reference.uns[keys.FIXED_SCALING])
+        given = [str(name) for one in inputs.values() for name in one.obs.index]
+        self._names_given = pd.Series(given, index=adata.obs_names, dtype=object)
+        return joined
 
     def filtering(self, min_genes: int, min_cells: int = 0) -> None:
         """Remove cells with fewer than ``min_genes`` genes; the genes stay those of the reference.
 
         Args:
-            min_genes: Fewest genes of a cell, counted over all genes of the query.
+            min_genes: Fewest genes of a cell, counted over all genes of its input.
             min_cells: Not used.
 
         Raises:
@@ -79,6 +133,8 @@ class OnlineWAERecipe(WAERecipe):
         """
         kept = self.sc_raw.obs[keys.N_GENES].to_numpy() >= min_genes
         require_every_batch(kept, self._codes, self._batches, f"has {min_genes} genes or more")
+        for fault in heavy_losses(kept, self._codes, self._batches):
+            log.warning("%s; lower filtering.min_genes (%d) to keep more", fault, min_genes)
         self._keep(kept)
         self._report("filtering")
 
@@ -87,11 +143,22 @@ class OnlineWAERecipe(WAERecipe):
 
         Args:
             scale: Not used.
+
+        Raises:
+            DataError: A tenth or more of the cells are part of the reference.
         """
         super().scaling(library_size_normalisation(self.reference.config))
+        obs = self.sc_raw.obs
+        names = self._names_given[obs.index].to_numpy()
+        again = cells_again(self.reference.obs, obs, names)
+        refuse_cells_again(again, names)
+        if again.any():
+            log.warning("%s They are added once more.", describe_cells_again(again, names))
 
     def split(self, split_seed: int, valid_cells_ratio: float, mmd_cells_ratio: float = 1.0, **how: Any) -> None:
         """Choose validation and test cells of the query as ``process`` does, then fix the batch labels.
+
+        All cells of a batch that is too small for a validation cell are trained on.
 
         Args:
             split_seed: As of :meth:`WAERecipe.split`, like all others.
@@ -100,7 +167,7 @@ class OnlineWAERecipe(WAERecipe):
             **how: The same.
 
         Raises:
-            DataError: A batch would get no validation cell.
+            DataError: A batch would get no training cell.
         """
         # batches of the reference without a cell here need no validation cell
         self.sc_raw.obs[keys.BATCH] = self.sc_raw.obs[keys.BATCH].cat.remove_unused_categories()
@@ -112,15 +179,19 @@ class OnlineWAERecipe(WAERecipe):
         known = self.reference.batches
         present = [str(name) for name in self.sc_raw.obs[keys.BATCH].unique()]
         new = [name for name in self._batches if name in present and name not in known]
-        again = [name for name in known if name in present]
         self.sc_raw.obs[keys.BATCH] = self.sc_raw.obs[keys.BATCH].cat.set_categories([*known, *new])
         self._record(batch_key={str(code): name for code, name in enumerate(self._batches)})
         log.info("New batches: %s", ", ".join(new) or "none")
-        if again:
-            log.warning(
-                "Batch %s is known: its cells are taken as more cells of it. Rename it where it is another one.",
-                ", ".join(again),
-            )
+        self.known_batches = known_batches(self.reference.obs, self.sc_raw.obs)
+        for batch in self.known_batches:
+            log.warning("%s. They are taken as more cells of it. Rename the batch where it is another one.", batch)
+
+    def _roles(self, section: SplitConfig, rng: np.random.RandomState) -> np.ndarray:
+        return split_query(rng, self._codes, self._batches, section)
+
+    def _marked_for_mmd(self, section: SplitConfig, rng: np.random.RandomState, valid: np.ndarray) -> np.ndarray:
+        few = int(section.mmd_cells * valid.sum()) == 0
+        return valid.copy() if few else super()._marked_for_mmd(section, rng, valid)
 
     def projection_pca(self, pcs: int = 25) -> None:
         """Keep mean, standard deviation and components of the reference.
@@ -142,27 +213,3 @@ class OnlineWAERecipe(WAERecipe):
 
     def mean_var_scaling(self) -> None:
         """Keep the fixed scaling of the reference."""
-
-
-def _processed(reference: AnnData) -> DISCERNData:
-    if not isinstance(reference, AnnData):
-        raise DataError(f"reference_adata must be the processed AnnData of a reference, received {type(reference)}.")
-    missing = [
-        f"{place}['{key}']"
-        for place, key in (
-            ("uns", keys.DISCERN),
-            ("obs", keys.BATCH),
-            ("var", keys.MEAN_SCALING),
-            ("var", keys.VAR_SCALING),
-            ("varm", keys.PCS),
-        )
-        if key not in getattr(reference, place)
-    ]
-    if missing:
-        raise DataError(
-            f"The reference was not preprocessed: {', '.join(missing)} missing. Run `discern process` first."
-        )
-    data = DISCERNData(reference, BATCH_SIZE)
-    if not np.all(data.var_names == data.var_names.unique()):
-        raise DataError("Gene names of the reference occur more than once.")
-    return data

@@ -177,6 +177,11 @@ class CellsOnDisk:
         self._target: float | None = None
         self._n_kept = 0
 
+    @property
+    def store(self) -> CellStore:
+        """The counts."""
+        return self._store
+
     def runs(self, function: Callable[[Chunks], Result], space: Space, title: str) -> Iterator[Result]:
         """Yield the result of every piece."""
         with progress(title, len(self._store.pieces)) as report:
@@ -222,11 +227,16 @@ class CellsOnDisk:
 
     def write_h5ad(self, path: Path) -> None:
         """Write the annotation, X and the counts, piece by piece."""
-        write_processed(self.data, self._store, partial(_as, Space.LOG_EXPRESSION, self._target), path)
+        write_processed(self.data, self._store, log_expression(self._target), path)
 
     def write_records(self, folder: Path) -> None:
         """Write training records."""
         write_stored_records(self.data, self._store, folder, self._place.folder / "records", self._place.workers)
+
+
+def log_expression(target: float | None) -> Callable[[sparse.csr_matrix], sparse.csr_matrix]:
+    """Return what makes X of raw counts, (n_cells, n_genes), for cells normalised to the total ``target``."""
+    return partial(_as, Space.LOG_EXPRESSION, target)
 
 
 def _kept(data: DISCERNData, cells: np.ndarray, genes: np.ndarray) -> DISCERNData:

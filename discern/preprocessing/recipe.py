@@ -16,6 +16,8 @@ from discern import keys
 from discern.errors import DataError
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.merging import JoinedAnnotation, join_annotation
+from discern.io.raw_input import RawInput
 from discern.preprocessing.cells import CellsInMemory, CellsOnDisk, OnDisk, RecipeCells, Space
 from discern.preprocessing.celltypes import batch_and_celltype, find_celltypes
 from discern.preprocessing.config import (
@@ -95,10 +97,14 @@ class WAERecipe:
         files = self.settings.raw_input if input_files is None else input_files
         self._cells: RecipeCells
         if on_disk is not None:
-            annotation, store = merge_files_on_disk(files, on_disk, allow_non_counts)
+            annotation, store = merge_files_on_disk(files, on_disk, allow_non_counts, self._join)
             self._cells = CellsOnDisk(DISCERNData(annotation, batch_size=BATCH_SIZE), store, on_disk)
         else:
-            merged = merge_files(files, allow_non_counts) if inputs is None else merge_objects(inputs, allow_non_counts)
+            merged = (
+                merge_files(files, allow_non_counts, self._join)
+                if inputs is None
+                else merge_objects(inputs, allow_non_counts, self._join)
+            )
             self._cells = CellsInMemory(DISCERNData(merged, batch_size=BATCH_SIZE))
         self._rng: np.random.RandomState | None = None
         self._record(batch_key={str(code): name for code, name in enumerate(self._batches)})
@@ -223,11 +229,11 @@ class WAERecipe:
         )
         obs = self.sc_raw.obs
         self._rng = np.random.RandomState(split_seed)
-        roles = split_cells(self._rng, self._codes, self._batches, section)
+        roles = self._roles(section, self._rng)
         obs[keys.SPLIT] = pd.Categorical(
             roles, categories=[keys.TRAIN, keys.VALID, *([keys.TEST] if (roles == keys.TEST).any() else [])]
         )
-        obs[keys.FOR_MMD] = draw_for_mmd(self._rng, section.mmd_cells, roles == keys.VALID, batch_and_celltype(obs))
+        obs[keys.FOR_MMD] = self._marked_for_mmd(section, self._rng, roles == keys.VALID)
         self._record(**split_summary(roles, self._codes, self._batches), common_genes_count=self.sc_raw.n_vars)
         self._report("splitting")
 
@@ -327,6 +333,15 @@ class WAERecipe:
             ParametersError: The file is invalid.
         """
         return cls(read_parameters(ExperimentFolder(Path(job_dir)).parameters_file))
+
+    def _join(self, inputs: Mapping[str, RawInput], batch_columns: Mapping[str, str | None] | None) -> JoinedAnnotation:
+        return join_annotation(inputs, batch_columns)
+
+    def _roles(self, section: SplitConfig, rng: np.random.RandomState) -> np.ndarray:
+        return split_cells(rng, self._codes, self._batches, section)
+
+    def _marked_for_mmd(self, section: SplitConfig, rng: np.random.RandomState, valid: np.ndarray) -> np.ndarray:
+        return draw_for_mmd(rng, section.mmd_cells, valid, batch_and_celltype(self.sc_raw.obs))
 
     @property
     def _batches(self) -> list[str]:

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from discern.io.gene_names import explain_no_common_genes, kind_of_names, looks_like_ensembl
+from discern.io.gene_names import explain_no_common_genes, kind_of_names, looks_like_ensembl, spellings, without_version
 from discern.io.reading import read_raw_input
 
 HUMAN = ["CD3D", "MS4A1", "NKG7", "LYZ", "C1orf112", "HLA-DRA", "AL645608.8"]
@@ -62,3 +62,29 @@ def test_the_columns_that_may_hold_the_other_kind_are_named():
     symbols = pd.DataFrame({"gene_ids": IDS[:7], "length": range(7), "type": "x"}, index=HUMAN)
     message = explain_no_common_genes({"a": symbols, "b": pd.DataFrame(index=IDS)})
     assert "The other kind may be in var: gene_ids." in message
+
+
+def test_only_ensembl_ids_lose_their_version():
+    names = pd.Index(["ENSG00000141510.16", "ENSMUSG00000059552.13", "AC007325.4", "ENSG00000182378.15_PAR_Y", "CD3D"])
+    assert without_version(names).tolist() == ["ENSG00000141510", "ENSMUSG00000059552", *names[2:]]
+
+
+def test_spellings_are_the_names_and_columns_of_differing_texts():
+    var = pd.DataFrame(
+        {
+            "symbol": pd.Categorical(["A", "B", None, "C"]),
+            "genome": ["GRCh38"] * 4,
+            "number": ["1", "2", "3", "4"],
+            "mean": [0.1, 0.2, 0.3, 0.4],
+            "used": [True, False, True, False],
+            "id": [f"ENSG0000000000{i}.{i}" for i in range(4)],
+        },
+        index=list("wxyz"),
+    )
+    found = {kind: names.tolist() for kind, names in spellings(var).items()}
+    assert found == {
+        "gene names": list("wxyz"),
+        "var['symbol']": ["A", "B", "", "C"],
+        "var['id']": var["id"].tolist(),
+        "var['id'] without version": [f"ENSG0000000000{i}" for i in range(4)],
+    }

@@ -7,9 +7,11 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.io.merging import merge_data_sets
+from discern.io.merging import join_onto, merge_data_sets
 from discern.io.naming import input_names
+from discern.io.raw_input import RawInput
 from discern.io.reading import read_raw_input
+from discern.io.row_readers import MemoryRows
 
 GENES = ["CD3D", "MS4A1", "NKG7", "LYZ"]
 
@@ -166,3 +168,27 @@ def test_merged_data_can_be_written_and_read(tmp_path):
         *("True", "False", None, None, "maybe", "no")
     ]
     np.testing.assert_array_equal(read.obs["count"], [1, 2, np.nan, np.nan, 0.5, 1.5])
+
+
+def test_inputs_are_joined_onto_the_genes_of_other_data():
+    a, b = build(3, list("ABC"), seed=1, batch=["x", "y", "x"]), build(2, list("CXA"), seed=2)
+    var = pd.DataFrame({"mean": [1.0, 2.0, 3.0]}, index=list("CDA"))
+    columns = [np.array([2, -1, 0]), np.array([0, -1, 2])]
+
+    def join(inputs, batch_keys):
+        return join_onto(inputs, batch_keys, var=var, columns=columns, data_sets=["a", "b-1"])
+
+    merged, _ = merge_data_sets({"a": a, "b": b}, None, join)
+    expected = np.zeros((5, 3), dtype=np.float32)
+    expected[:, [0, 2]] = np.concatenate([a.X.toarray()[:, [2, 0]], b.X.toarray()[:, [0, 2]]])
+    assert np.array_equal(merged.X.toarray(), expected)
+    assert merged.X.has_sorted_indices
+    assert merged.var.equals(var)
+    assert merged.obs["dataset"].tolist() == ["a"] * 3 + ["b-1"] * 2
+    assert merged.obs["batch"].tolist() == ["x", "y", "x", "b", "b"]
+
+
+def test_a_missing_column_of_batches_is_refused_when_inputs_are_joined_onto_others():
+    raw = RawInput(MemoryRows(build().X), build().obs, build().var)
+    with pytest.raises(DataError, match="Column 'donor'"):
+        join_onto({"a": raw}, {"a": "donor"}, var=build().var, columns=[np.arange(4)], data_sets=["a"])

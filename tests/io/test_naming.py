@@ -6,7 +6,7 @@ import pytest
 from anndata.utils import make_index_unique
 
 from discern.errors import DataError
-from discern.io.naming import file_suffix, input_names, unique_names
+from discern.io.naming import file_suffix, free_names, input_names, original_names, unique_names
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,15 @@ def test_unique_names_equal_anndata():
     assert names.is_unique
     assert changed == 54
     assert unique_names(pd.Index(["a", "b"]))[1] == 0
+
+
+def test_names_that_are_taken_get_a_suffix_that_is_free():
+    assert free_names(["b", "a", "a-1", "a"], ["a", "c", "a"]) == ["b", "a-2", "a-1", "a-3"]
+    assert free_names(["a", "b"], []) == ["a", "b"]
+
+
+def test_original_names_are_those_before_the_suffix():
+    names = pd.Index(["AAAC-1", "AAAG-1", "AAAC-1", "x", "x", "x", "cell-3"])
+    unique, _ = unique_names(names)
+    assert not unique.equals(names)
+    assert original_names(unique).tolist() == names.tolist()

@@ -129,16 +129,25 @@ def test_frozen_training_changes_only_the_label_kernels(experiment, input_paths)
     assert all(not np.array_equal(trained[path], value) for path, value in after.items())
 
 
-def test_a_known_batch_again_adds_cells_but_no_label(experiment, input_paths, reference):
-    result = train_online(experiment, input_paths[1])
+def test_a_known_batch_again_adds_cells_but_no_label(experiment, input_paths, reference, query, tmp_path):
+    query.obs["batch"] = "input_b1"
+    query.write_h5ad(tmp_path / "more.h5ad")
+    result = train_online(experiment, tmp_path / "more.h5ad")
     assert result.new_batches == []
     data = DISCERNData.from_folder(experiment.folder.path, 64)
     assert data.batches == ["input_b0", "input_b1"]
     n_before = (reference.obs["batch"] == "input_b1").sum()
     assert (data.obs["batch"] == "input_b1").sum() == n_before + result.n_cells
     assert experiment_of_folder(experiment.folder.path).config.input_ds.raw_input == [
-        str(path) for path in input_paths[:2]
+        str(path) for path in (*input_paths[:2], tmp_path / "more.h5ad")
     ]
+
+
+def test_the_same_cells_again_are_refused(experiment, input_paths):
+    before = contents(experiment.folder.path)
+    with pytest.raises(DataError, match="already part of the experiment"):
+        train_online(experiment, input_paths[1])
+    assert contents(experiment.folder.path) == before
 
 
 def test_genes_in_another_order_train_the_same(experiment, shuffled_genes, tmp_path, extended_folder):
@@ -184,10 +193,12 @@ def test_a_fault_in_training_leaves_everything_as_it_was(experiment, input_paths
     assert contents(experiment.folder.path) == before
 
 
-def test_freezing_without_a_new_batch_is_refused(experiment, input_paths):
+def test_freezing_without_a_new_batch_is_refused(experiment, query, tmp_path):
+    query.obs["batch"] = "input_b1"
+    query.write_h5ad(tmp_path / "more.h5ad")
     before = contents(experiment.folder.path)
     with pytest.raises(DataError, match="nothing is left to train"):
-        train_online(experiment, input_paths[1], freeze=True)
+        train_online(experiment, tmp_path / "more.h5ad", freeze=True)
     assert contents(experiment.folder.path) == before
 
 
