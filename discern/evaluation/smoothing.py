@@ -1,6 +1,9 @@
 """Nearest-neighbour smoothing: the simplest way to fill in what shallow cells lack, as a baseline."""
 
 import numpy as np
+from scipy import sparse
+
+from discern.evaluation.component_space import leading_loadings
 
 
 def smooth_over_neighbours(expression: np.ndarray, n_neighbours: int = 15, n_components: int = 20) -> np.ndarray:
@@ -15,12 +18,13 @@ def smooth_over_neighbours(expression: np.ndarray, n_neighbours: int = 15, n_com
     """
     from sklearn.neighbors import NearestNeighbors
 
+    n_cells = len(expression)
     centred = expression - expression.mean(axis=0)
-    n_components = min(n_components, *expression.shape)
-    left, singular_values, _ = np.linalg.svd(centred, full_matrices=False)
-    components = left[:, :n_components] * singular_values[:n_components]
-    n_neighbours = min(n_neighbours, len(expression))
+    components = centred @ leading_loadings(centred, n_components)
+    n_neighbours = min(n_neighbours, n_cells)
     neighbours = (
         NearestNeighbors(n_neighbors=n_neighbours).fit(components).kneighbors(return_distance=False, X=components)
     )
-    return expression[neighbours].mean(axis=1)
+    weights = np.full(neighbours.size, 1 / n_neighbours, dtype=expression.dtype)
+    starts = np.arange(0, neighbours.size + 1, n_neighbours)
+    return sparse.csr_matrix((weights, neighbours.ravel(), starts), (n_cells, n_cells)) @ expression

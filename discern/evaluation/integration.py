@@ -1,0 +1,104 @@
+"""The integration guard rail: do batches mix, and do cell types stay apart? Computed by scib-metrics, an optional extra."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from discern.errors import OptionalDependencyError
+
+_N_NEIGHBOURS = 90
+_N_GRAPH_NEIGHBOURS = 15
+_SIZES = (150, 100, 50, 20)  # few different ones: what scib-metrics runs is compiled for every size anew
+_WITHOUT_TYPES = 1500
+
+
+def balanced_cells(types: np.ndarray, others: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Choose as many cells of every type from both sides, so that other shares of types do not look like a batch.
+
+    Args:
+        types: Codes of the types of one side, int (n_cells,); below 0: no type.
+        others: The same of the other side, (n_other_cells,).
+        rng: Chooses the cells.
+
+    Returns:
+        Positions of the cells chosen on both sides. Without any type: random cells.
+    """
+    if (types < 0).all() or (others < 0).all():
+        size = min(len(types), len(others), _WITHOUT_TYPES)
+        return _chosen(np.arange(len(types)), size, rng), _chosen(np.arange(len(others)), size, rng)
+    found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for one in np.unique(types[types >= 0]):
+        cells = [np.flatnonzero(side == one) for side in (types, others)]
+        size = next((size for size in _SIZES if size <= min(map(len, cells))), 0)
+        for chosen, positions in zip(found, cells, strict=True):
+            chosen.append(_chosen(positions, size, rng))
+    first, second = (np.concatenate(chosen).astype(np.int64) for chosen in found)
+    return first, second
+
+
+def _chosen(positions: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    return np.sort(rng.choice(positions, size, replace=False))
+
+
+def integration_scores(points: np.ndarray, batches: np.ndarray, types: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Return the measures of one embedding; without types, those that need none.
+
+    Args:
+        points: Cells in the embedding, (n_cells, n_dimensions).
+        batches: Codes of their batches, int (n_cells,).
+        types: Codes of their types, int (n_cells,); all below 0 when there are none.
+        seed: Drives k-means.
+
+    Raises:
+        OptionalDependencyError: scib-metrics is not installed.
+
+    Source:
+        Luecken et al. 2022, Nature Methods 19:41.
+    """
+    scib = _scib_metrics()
+    points = np.ascontiguousarray(points, dtype=np.float32)
+    neighbours = _neighbours(points)
+    scores: dict[str, Callable[[], Any]] = {"ilisi": lambda: scib.ilisi_knn(neighbours, batches)}
+    n_types = len(np.unique(types))
+    if (types >= 0).all() and n_types > 1:
+        graph = neighbours.subset_neighbors(min(_N_GRAPH_NEIGHBOURS, neighbours.n_neighbors))
+        scores |= {
+            "silhouette_types": lambda: scib.silhouette_label(points, types),
+            "silhouette_batches": lambda: scib.silhouette_batch(points, types, batches),
+            "clisi": lambda: scib.clisi_knn(neighbours, types),
+            "kbet": lambda: scib.kbet_per_label(neighbours, batches, types),
+            "graph_connectivity": lambda: scib.graph_connectivity(graph, types),
+        }
+    found = {name: float(score()) for name, score in scores.items()}
+    return found | (_clusters(points, types, n_types, seed) if len(found) > 1 else {})
+
+
+def _clusters(points: np.ndarray, types: np.ndarray, n_types: int, seed: int) -> dict[str, float]:
+    """Return how clusters found by k-means, as many as types, agree with these."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    clusters = KMeans(n_types, n_init=10, random_state=seed).fit_predict(points)
+    return {
+        "ari": float(adjusted_rand_score(types, clusters)),
+        "nmi": float(normalized_mutual_info_score(types, clusters)),
+    }
+
+
+def _neighbours(points: np.ndarray) -> Any:
+    from sklearn.neighbors import NearestNeighbors
+
+    n_neighbours = min(_N_NEIGHBOURS, len(points))
+    distances, indices = NearestNeighbors(n_neighbors=n_neighbours).fit(points).kneighbors(points)
+    return import_module("scib_metrics.nearest_neighbors").NeighborsResults(indices=indices, distances=distances)
+
+
+def _scib_metrics() -> Any:
+    try:
+        return import_module("scib_metrics")
+    except ImportError as error:
+        raise OptionalDependencyError(
+            "Measures of integration need the package scib-metrics: pip install 'discern-reconstruction[evaluation]'."
+        ) from error

@@ -1,0 +1,145 @@
+"""All measures of one estimate against real cells of the target batch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from discern.evaluation import against_reference as against
+from discern.evaluation.component_space import ComponentSpace
+from discern.evaluation.distribution import classifier_auc, maximal_mmd
+from discern.evaluation.hidden_truth import mean_of_finite
+from discern.evaluation.integration import balanced_cells, integration_scores
+from discern.evaluation.type_moments import TypeMoments, type_moments
+
+_CELLS_OF_A_TYPE = 500
+_CELLS_IN_ALL = 1000
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells whose expression is known or estimated.
+
+    Attributes:
+        expression: Log expression, float32 (n_cells, n_genes).
+        types: Codes of their types, int (n_cells,); below 0 for a cell that takes no part in rows by type.
+        batches: Codes of their batches, int (n_cells,).
+    """
+
+    expression: np.ndarray
+    types: np.ndarray
+    batches: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Real cells of the target batch, the other half of which baselines learn from.
+
+    Attributes:
+        cells: The cells.
+        space: Components fitted to the target batch.
+        n_types: Number of types.
+    """
+
+    cells: Cells
+    space: ComponentSpace
+    n_types: int
+
+    @cached_property
+    def moments(self) -> TypeMoments:
+        """Moments of every type."""
+        return type_moments(self.cells.expression, self.cells.types, self.n_types)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """The cells in the space of the components, (n_cells, n_components)."""
+        return self.space.points(self.cells.expression)
+
+
+def reference_scores(estimate: Cells, reference: Reference, seed: int) -> dict[str, float]:
+    """Return the measures against the reference, as means over types; without types there are none.
+
+    Args:
+        estimate: Estimated cells, the same types.
+        reference: Real cells.
+        seed: Drives the random halves.
+    """
+    moments = type_moments(estimate.expression, estimate.types, reference.n_types)
+    types = against.shared_types(moments, reference.moments)
+    if not len(types):
+        return {}
+    rng = np.random.default_rng(seed)
+    scores = {"type_mean_correlation": against.type_mean_correlation(moments, reference.moments)}
+    scores |= against.differences_between_types(moments, reference.moments)
+    found: dict[str, list[float]] = {}
+    for one in types:
+        cells = estimate.expression[estimate.types == one]
+        real = reference.cells.expression[reference.cells.types == one]
+        of_type = {
+            "gene_gene_correlation": against.gene_gene_agreement(cells, real),
+            "zero_fraction_error": against.zero_fraction_error(cells, real),
+            "mean_variance_distance": against.mean_variance_distance(moments, reference.moments, one),
+            "batch_differences": against.batch_differences(moments, reference.moments, one),
+            "spurious_differences": against.spurious_differences(cells, rng),
+        }
+        for name, value in of_type.items():
+            found.setdefault(name, []).append(value)
+    return scores | {name: mean_of_finite(np.array(values)) for name, values in found.items()}
+
+
+def distribution_scores(estimate: Cells, reference: Reference, seed: int) -> dict[str, float]:
+    """Return MMD and classifier AUC against real cells, as means over types and for all cells together.
+
+    Args:
+        estimate: Estimated cells, the same types.
+        reference: Real cells.
+        seed: Drives the samples, folds and trees.
+    """
+    rng = np.random.default_rng(seed)
+    points, real = reference.space.points(estimate.expression), reference.points
+    measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+        "mmd": lambda cells, others: maximal_mmd(cells, others, reference.space.kernel_width),
+        "classifier_auc": lambda cells, others: classifier_auc(cells, others, rng),
+    }
+    moments = type_moments(points, estimate.types, reference.n_types)
+    types = against.shared_types(moments, reference.moments)
+    pairs = [(points[estimate.types == one], real[reference.cells.types == one]) for one in types]
+    sampled = [(_some(cells, _CELLS_OF_A_TYPE, rng), _some(others, _CELLS_OF_A_TYPE, rng)) for cells, others in pairs]
+    all_cells = (_some(points, _CELLS_IN_ALL, rng), _some(real, _CELLS_IN_ALL, rng))
+    scores = {f"{name}_all_cells": measure(*all_cells) for name, measure in measures.items()}
+    if sampled:
+        scores |= {
+            name: mean_of_finite(np.array([measure(*pair) for pair in sampled])) for name, measure in measures.items()
+        }
+    return scores
+
+
+def mixing_scores(
+    points: np.ndarray, estimate: Cells, real: np.ndarray, reference: Reference, seed: int
+) -> dict[str, float]:
+    """Return the measures of integration in an embedding of estimated and real cells.
+
+    Args:
+        points: Estimated cells in the embedding, (n_cells, n_dimensions).
+        estimate: Their types and batches.
+        real: Real cells in the embedding, (n_reference, n_dimensions).
+        reference: Their types.
+        seed: Chooses the cells and drives k-means.
+
+    Raises:
+        OptionalDependencyError: scib-metrics is not installed.
+    """
+    types, real_types = estimate.types, reference.cells.types
+    chosen, chosen_real = balanced_cells(types, real_types, np.random.default_rng(seed))
+    batches = np.concatenate([estimate.batches[chosen], np.full(len(chosen_real), estimate.batches.max() + 1)])
+    return integration_scores(
+        np.concatenate([points[chosen], real[chosen_real]]),
+        np.unique(batches, return_inverse=True)[1],
+        np.concatenate([types[chosen], real_types[chosen_real]]),
+        seed,
+    )
+
+
+def _some(points: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    return points if len(points) <= size else points[rng.choice(len(points), size, replace=False)]

@@ -1,0 +1,70 @@
+import sys
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from discern.errors import OptionalDependencyError
+from discern.evaluation.integration import balanced_cells, integration_scores
+from discern.evaluation.measures import EMBEDDING_MEASURES
+
+needs_scib = pytest.mark.skipif(find_spec("scib_metrics") is None, reason="scib-metrics is not installed")
+
+
+def cells(shift, n_cells=40, n_types=3, seed=0):
+    """Cells of types that lie apart, in two batches; the second is moved."""
+    rng = np.random.default_rng(seed)
+    types = np.tile(np.arange(n_cells) % n_types, 2)
+    batches = np.repeat([0, 1], n_cells)
+    points = 12 * np.eye(n_types, 5)[types] + rng.normal(size=(2 * n_cells, 5))
+    points[:, 4] += shift * batches
+    return points, batches, types
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "scib_metrics", None)
+    with pytest.raises(OptionalDependencyError, match=r"pip install 'discern-reconstruction\[evaluation\]'"):
+        integration_scores(*cells(0.0))
+
+
+@needs_scib
+def test_without_types_batches_are_judged_alone():
+    points, batches, types = cells(0.0)
+    mixed = integration_scores(points, batches, np.full_like(types, -1))
+    apart = integration_scores(cells(50.0)[0], batches, np.full_like(types, -1))
+    assert list(mixed) == list(apart) == ["ilisi"]
+    assert mixed["ilisi"] > 0.9
+    assert apart["ilisi"] < 0.4
+
+
+@needs_scib
+@pytest.mark.slow
+def test_all_measures_of_known_embeddings():
+    points, batches, types = cells(0.0, n_cells=120)
+    mixed = integration_scores(points, batches, types)
+    assert sorted(mixed) == sorted(EMBEDDING_MEASURES)
+    assert min(mixed[name] for name in ("ari", "nmi", "clisi", "graph_connectivity")) > 0.99
+    assert min(mixed[name] for name in ("ilisi", "kbet", "silhouette_batches")) > 0.8
+    apart = integration_scores(cells(50.0, n_cells=120)[0], batches, types)
+    assert max(apart[name] for name in ("ilisi", "kbet")) < 0.1
+    assert apart["silhouette_batches"] < 0.3
+    shuffled = np.random.default_rng(0).permutation(types)
+    blended = integration_scores(points, batches, shuffled)
+    assert max(blended[name] for name in ("ari", "nmi")) < 0.1
+    assert blended["clisi"] < mixed["clisi"]
+    assert blended["silhouette_types"] < 0.55 < mixed["silhouette_types"]
+
+
+def test_both_sides_give_as_many_cells_of_each_type():
+    rng = np.random.default_rng(0)
+    types, others = np.repeat([0, 1, 2, -1], [300, 60, 10, 50]), np.repeat([0, 1, 2], [170, 500, 90])
+    first, second = balanced_cells(types, others, rng)
+    for chosen, side in ((first, types), (second, others)):
+        assert len(set(chosen)) == len(chosen)
+        assert list(np.bincount(side[chosen])) == [150, 50]
+
+
+def test_without_types_both_sides_give_as_many_cells():
+    first, second = balanced_cells(np.full(40, -1), np.full(70, -1), np.random.default_rng(0))
+    assert len(first) == len(second) == 40
+    assert second.max() > 40
