@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from discern.errors import MissingParameterError
+from discern.optimizers.averaging import keep_averages_within_constraints
 from discern.optimizers.lookahead import Lookahead
 from discern.registry import LEARNING_RATE_SCHEDULES, OPTIMIZERS
 
@@ -33,6 +34,8 @@ def build_optimizer(
     """
     rate = float(learning_rate) if learning_decay is None else _schedule(learning_rate, learning_decay)
     optimizer = OPTIMIZERS.build(algorithm, **{**arguments, "learning_rate": rate})
+    if optimizer.use_ema:
+        keep_averages_within_constraints(optimizer)
     return Lookahead(optimizer) if lookahead else optimizer
 
 

@@ -68,7 +68,7 @@ class Lookahead(keras.optimizers.Optimizer):
     def _synchronise(self) -> None:
         for variable, slow in self._pairs():
             slow.assign_add(self.slow_step_size * (variable - slow))
-            variable.assign(slow)
+            variable.assign(slow if variable.constraint is None else variable.constraint(slow))
 
     @property
     def variables(self) -> list[Any]:

@@ -61,6 +61,20 @@ def test_accumulated_gradients_count_as_one_step():
     np.testing.assert_allclose(weight.numpy(), list(slow_lookahead(2, 0.5, 0.1))[-1], rtol=1e-5, atol=1e-6)
 
 
+def test_constraints_hold_after_a_synchronisation_too():
+    def whole_numbers(values):
+        return tf.round(values)
+
+    weight = keras.Variable(np.round(START))
+    weight.constraint = whole_numbers
+    optimizer = Lookahead(keras.optimizers.SGD(1.0), sync_period=2)
+    for gradient in GRADIENTS:
+        optimizer.apply([tf.constant(gradient)], [weight])
+        np.testing.assert_array_equal(weight.numpy(), np.round(weight.numpy()))
+    slow = optimizer.slow_weights[0].numpy()
+    assert (slow != np.round(slow)).any()  # without the constraint the weights would be these
+
+
 def test_learning_rate_and_iterations_are_the_inner_ones():
     inner = keras.optimizers.SGD(0.1)
     optimizer = Lookahead(inner)
