@@ -5,22 +5,43 @@ Every function takes ``(cells, labels, size, regularization, name)`` and is used
 (n_cells, n_batches), rows may be fractional. The result has the shape of ``cells``.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
-from keras import KerasTensor
+from keras import KerasTensor, ops
+
+from discern.layers.batch_rows import BatchRows
 
 _EPSILON = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="discern")
-class BatchConditionalShift(keras.layers.Dense):
+class BatchConditionalShift(BatchRows, keras.layers.Dense):
     """A learned shift for each batch: Dense of the one-hot labels, no bias, starting at zero.
 
     Axis 0 of the kernel, (n_batches, size), is the batch axis. These kernels are the only weights of a network that
-    have one: online training finds them by this class and adds rows for new batches.
+    have one: online training adds rows for new batches.
 
     The regularizer acts on the *output* of the layer (published behaviour). Keras divides an activity penalty by the
     number of cells in the minibatch, as Keras of TensorFlow 2.1 did: the added loss is Σ penalty(shift) / n_cells.
+
+    Args:
+        units: Number of features that are shifted.
+        **kwargs: Arguments of every Keras layer.
     """
+
+    def __init__(self, units: int, **kwargs: Any) -> None:
+        super().__init__(units, **{**kwargs, "use_bias": False, "kernel_initializer": "zeros"})
+
+    @property
+    def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
+        """The kernel."""
+        return (self.kernel,)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Return the shifts, (n_cells, units), from labels (n_cells, n_batches), whose rows may be fractional."""
+        return ops.matmul(inputs, self.rows(self.kernel))
 
 
 def layer_norm(
@@ -112,13 +133,7 @@ def _shifted(
     regularization: keras.Regularizer | None,
     name: str | None,
 ) -> KerasTensor:
-    shift = BatchConditionalShift(
-        size,
-        use_bias=False,
-        kernel_initializer="zeros",
-        activity_regularizer=regularization,
-        name=_suffixed(name, "batch"),
-    )
+    shift = BatchConditionalShift(size, activity_regularizer=regularization, name=_suffixed(name, "batch"))
     return keras.layers.Add(name=_suffixed(name, "shifted"))([normalised, shift(labels)])
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from discern.config_section import ConfigSection
 from discern.errors import DiscernError
 from discern.io.transform import InputTransform
+from discern.layers.batch_rows import variables_with_batch_axis
 from discern.models.termwise import TermwiseModel
 
 
@@ -27,7 +28,8 @@ class DataDescription:
     Attributes:
         n_genes: Number of genes.
         batches: Batch names in the order of the label columns.
-        n_train_cells: Number of training cells.
+        n_train_cells: Number of training cells the model is for. It counts cells that are elsewhere too: those of a
+            reference that was shared without them.
         transform: What preprocessing recorded: library size, logarithm, scaling.
         genes_sha256: Digest of the gene names in their order; empty when they are not known.
     """
@@ -133,8 +135,11 @@ class ModelFamily(ABC):
         """
 
     def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
-        """Return the variables whose axis 0 is the batch; they grow when batches are added."""
-        return ()
+        """Return the variables whose axis 0 is the batch; they grow when batches are added.
+
+        Layers tell which of their variables these are, see :class:`~discern.layers.batch_rows.BatchRows`.
+        """
+        return variables_with_batch_axis(self.model)
 
 
 @runtime_checkable

@@ -1,7 +1,7 @@
 """DISCERN's Wasserstein auto-encoder as a model family."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from discern.io.published_cells import as_autoencoder_input
 from discern.io.transform import InputTransform
-from discern.layers.normalisation import BatchConditionalShift
 from discern.models.contract import DataDescription, Decoded, Latent, ModelFamily
 from discern.models.wae.config import WAEConfig
 from discern.models.wae.networks import WAE, create_decoder, create_encoder, create_model
@@ -107,11 +106,6 @@ class WAEFamily(ModelFamily):
             )
         objective = WAEObjective(self.config, self.data.transform.zeros(self.data.n_genes), reconstruction_weight)
         self.model.compile_objective(objective, optimizer, jit_compile)
-
-    def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
-        """Return the kernels of the conditional layers."""
-        layers = [*self.encoder.layers, *self.decoder.layers]
-        return [layer.kernel for layer in layers if isinstance(layer, BatchConditionalShift)]
 
     def encode(self, expression: np.ndarray, source_batch: np.ndarray) -> Latent:
         """Encode scaled cells; the latent mean is what gets decoded."""
