@@ -3,7 +3,7 @@
 Cells stay sparse and raw until a whole minibatch is densified and transformed. A minibatch is a dictionary:
 ``expression`` (n_cells, n_genes) float32 after the family's transform, ``batch`` (n_cells, n_batches) one-hot
 float32, ``library_size`` (n_cells,) float32; and, where some genes were not measured in all cells, ``measured``
-(n_cells, n_genes) bool: ``expression`` of the others is the transform's fill.
+(n_cells, n_genes) float32, 1 or 0: where it is 0 ``expression`` is the transform's fill.
 """
 
 from typing import Any
@@ -108,7 +108,9 @@ def densified(
     if source.panels is None:
         return {"expression": expression, **labels}
     measured = tf.ensure_shape(tf.gather(source.panels, cells["panel"]), (size, source.n_genes))
-    return {"expression": tf.where(measured, expression, transform.fill), **labels, MEASURED: measured}
+    expression = tf.where(measured, expression, transform.fill)
+    # numbers, as several devices can add nothing else up
+    return {"expression": expression, **labels, MEASURED: tf.cast(measured, tf.float32)}
 
 
 def _dense(

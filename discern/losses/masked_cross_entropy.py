@@ -53,8 +53,8 @@ class MaskedCrossEntropy(keras.losses.Loss):
         Args:
             y_true: Scaled expression, (n_cells, n_genes).
             y_pred: P(count > 0), same shape.
-            measured: Whether each gene was measured, bool, same shape; others add nothing to the sum, which is still
-                divided by all genes. All were when None.
+            measured: 1 for genes that were measured, 0 for others, same shape: these add nothing to the sum, which is
+                still divided by all genes. All were when None.
         """
         return in_one_pass(lambda probability: self._of_cells(y_true, probability, measured), y_pred)
 
@@ -64,7 +64,7 @@ class MaskedCrossEntropy(keras.losses.Loss):
         positive = target * ops.log(probability + _EPSILON)
         negative = (1.0 - target) * ops.log(1.0 - probability + _EPSILON)
         likelihood = positive + negative
-        return -ops.mean(likelihood if measured is None else ops.where(measured, likelihood, 0.0), axis=-1)
+        return -ops.mean(likelihood if measured is None else ops.multiply(likelihood, measured), axis=-1)
 
     def targets(self, expression: Any) -> Any:
         """Return the smoothed targets, (n_cells, n_genes), of scaled expression of that shape."""

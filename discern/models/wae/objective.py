@@ -52,13 +52,13 @@ class WAEObjective:
 
         Args:
             inputs: Of the model.
-            targets: By the names of the outputs; ``measured``, bool (n_cells, n_genes), where some genes were not.
+            targets: By the names of the outputs; and ``measured``, 1 or 0, (n_cells, n_genes), where some genes were not.
             outputs: Of the model.
         """
         expression: Sequence[Any] = (targets[COUNTS], outputs[COUNTS])
         measured = targets.get(MEASURED)
         if measured is not None:
-            expression = [ops.where(measured, values, 0.0) for values in expression]
+            expression = [ops.where(measured > 0, values, 0.0) for values in expression]
         if self._needs_all_cells:
             expression = whole_minibatch(expression)
         return {

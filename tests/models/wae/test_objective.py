@@ -67,7 +67,7 @@ def terms_and_slopes(objective, expression, measured, how="graph"):
     """Both terms of the genes and the slopes of their sums with respect to what the decoder gives."""
     targets = {"decoder_counts": expression, "decoder_dropouts": expression}
     if measured is not None:
-        targets["measured"] = tf.constant(measured)
+        targets["measured"] = tf.constant(measured, tf.float32)
 
     def run(estimate, probability):
         outputs = {
