@@ -23,7 +23,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.config_section import ConfigSection, also_found, validate_section
-from discern.errors import UnknownNameError
+from discern.errors import ParametersError, UnknownNameError
 from discern.io.json_files import read_json
 from discern.registry import SCHEDULERS, SEARCHERS, Registry
 from discern.tuning.metrics import Aim, Mode, Reported, metric, require_direction
@@ -268,7 +268,10 @@ def search_config(content: Mapping[str, Any], source: str = "hyperparameter_sear
     Raises:
         ParametersError: It has invalid entries.
     """
-    present, notes = present_search(content)
+    try:
+        present, notes = present_search(content)
+    except RecursionError as error:
+        raise ParametersError(f"{source} is nested too deeply.") from error
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=2)
     search = validate_section(SearchConfig, present, source=source)

@@ -48,7 +48,7 @@ class Uniform:
 
     def at(self, quantile: float) -> int | float:
         """Return the value at a quantile in [0, 1]."""
-        number = self.low + quantile * (self.high - self.low)
+        number = self.low + float(quantile) * (self.high - self.low)
         value = 10.0**number if self.log else number
         if self.step is None:
             return min(max(value, self._bounds[0]), self._bounds[1])
@@ -114,7 +114,7 @@ class WholeNumbers:
         """Return the value at a quantile in [0, 1]."""
         behind = self.last + 1
         if self.log:
-            multiple = math.floor(self.first * (behind / self.first) ** quantile)
+            multiple = math.floor(self.first * (behind / self.first) ** float(quantile))
         else:
             multiple = self.first + math.floor(quantile * (behind - self.first))
         return self.step * min(max(multiple, self.first), self.last)
