@@ -12,6 +12,8 @@ import click
 from discern import __version__
 from discern.cli.demo import demo
 from discern.cli.doctor import doctor
+from discern.cli.export_experiment import export
+from discern.cli.import_experiment import import_
 from discern.cli.onlinetraining import onlinetraining
 from discern.cli.process import process
 from discern.cli.project import project
@@ -58,7 +60,7 @@ def cli() -> None:
     """
 
 
-for _command in (process, train, project, onlinetraining, validate, schema, demo, doctor):
+for _command in (process, train, project, onlinetraining, export, import_, validate, schema, demo, doctor):
     cli.add_command(_command)
 
 
