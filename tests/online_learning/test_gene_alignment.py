@@ -1,11 +1,14 @@
 import logging
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from anndata.io import read_elem
 from scipy import sparse
 
 from discern.errors import DataError
+from discern.io.reading import read_raw_input
 from discern.online_learning.gene_alignment import align_genes
 
 IDS = [f"ENSG{number:011d}" for number in range(20)]
@@ -120,3 +123,16 @@ def test_a_name_that_two_genes_of_the_reference_share_is_given_to_the_first():
     alignment = align_genes(reference, genes(*"DCBA"))
     np.testing.assert_array_equal(alignment.columns, [3, 2, -1, 1, 0])
     assert alignment.missing == [IDS[2]]
+
+
+def test_a_file_of_cell_ranger_fits_by_its_symbols_and_by_its_ids(data_dir):
+    raw = read_raw_input(data_dir / "raw" / "10x_h5_pbmc_1k_v2" / "pbmc_1k_v2_filtered_feature_bc_matrix.h5")
+    with h5py.File(data_dir / "pbmc_citeseq_10k5k.h5ad") as file:
+        reference = read_elem(file["var"])
+    by_symbol = align_genes(reference, raw.var)
+    by_id = align_genes(reference, raw.var.assign(symbol=raw.var_names).set_index("gene_ids"))
+    assert by_symbol.measured.mean() > 0.95
+    np.testing.assert_array_equal(by_id.columns, by_symbol.columns)
+    assert by_id.genes.query_names == "var['symbol']"
+    names = raw.var_names[by_symbol.columns[by_symbol.measured]]
+    assert list(names) == list(reference.index[by_symbol.measured])

@@ -242,6 +242,19 @@ def test_a_round_is_trained_on_new_cells_and_the_replayed_ones(old_file, new_fil
     pd.testing.assert_frame_equal(of_round.annotation.varm["measured"], joined.annotation.varm["measured"])
 
 
+def test_one_cell_is_joined(old_file, input_section, input_paths, new_place, tmp_path):
+    one = read_raw_input(input_paths[2])[20:21].copy()
+    one.write_h5ad(tmp_path / "one.h5ad")
+    joined = joined_on_disk(old_file, input_section, [tmp_path / "one.h5ad"], new_place())
+    joined.write_h5ad(tmp_path / "joined.h5ad")
+    assert anndata.read_h5ad(tmp_path / "joined.h5ad").obs["batch"].tolist()[-1] == "one"
+    config = joined.annotation.config
+    assert (config["train_cells_no"]["one"], config["valid_cells_no"]["one"]) == (1, 0)
+    schema = joined.for_round().write_records(tmp_path / "round")
+    assert (schema.n_cells("training"), schema.n_cells("validate")) == (1, 0)
+    assert joined.for_round(replay=0.1).write_records(tmp_path / "replayed").n_cells("validate") > 0
+
+
 @pytest.mark.parametrize("replay", [0.0, 0.1, 0.25, 1.0])
 def test_old_cells_are_drawn_per_batch_and_role(replay):
     rng = np.random.default_rng(0)

@@ -215,6 +215,13 @@ def test_a_query_of_few_cells_is_trained_on_whole(reference, input_section, quer
     assert f"no validation cell in batch 'few' ({n_cells} cells): all its cells are trained on" in caplog.text
 
 
+def test_a_share_for_mmd_of_few_validation_cells_that_is_no_cell_takes_all(reference, input_section, query):
+    section = {**input_section, "split": {"valid_cells": 0.1, "mmd_cells": 0.05}}
+    obs = OnlineWAERecipe(reference, section, inputs={"few": query})().sc_raw.obs
+    assert 0 < (obs["split"] == "valid").sum() < 20
+    np.testing.assert_array_equal(obs["for_mmd"], obs["split"] == "valid")
+
+
 def test_whole_numbers_are_text_as_names_of_batches(reference, input_section, query):
     query.obs["donor"] = np.arange(query.n_obs) % 2 + 7
     query.obs["batch"] = query.obs["donor"]

@@ -116,3 +116,22 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path, reference, added,
         save_data(path, added, reference)
     assert path.read_bytes() == b"as it was"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_old_cells_that_do_not_tell_their_data_set_stay_so(tmp_path, reference, added):
+    published = reference.copy()
+    del published.obs["dataset"]
+    save_data(tmp_path / "all.h5ad", added, published)
+    data_set = anndata.read_h5ad(tmp_path / "all.h5ad").obs["dataset"]
+    assert data_set[: reference.n_obs].isna().all()
+    assert set(data_set[reference.n_obs :]) == {"input_b2"}
+
+
+def test_a_data_set_that_two_tables_name_measured_what_both_say(tmp_path, reference, added):
+    tables = [np.arange(reference.n_vars) % number > 0 for number in (3, 4)]
+    parts = [reference.copy(), added.copy()]
+    for part, measured in zip(parts, tables, strict=True):
+        part.varm["measured"] = pd.DataFrame({"twice": measured}, index=part.var_names)
+    joined = save_data(tmp_path / "all.h5ad", parts[1], parts[0])
+    np.testing.assert_array_equal(joined.varm["measured"]["twice"], tables[0] & tables[1])
+    assert joined.varm["measured"]["twice"].dtype == bool
