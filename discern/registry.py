@@ -255,7 +255,7 @@ LEARNING_RATE_SCHEDULES = Registry(
 DISTRIBUTIONS = Registry(
     "distribution",
     _plain(
-        "discern.tuning.distributions",
+        "discern.tuning.named_distributions",
         *("uniform", "quniform", "loguniform", "qloguniform", "normal", "qnormal", "lognormal", "qlognormal"),
         *("randint", "uniformint", "qrandint", "lograndint", "choice", "grid_search"),
     ),
@@ -285,8 +285,8 @@ SCHEDULERS = Registry(
 SEARCHERS = Registry(
     "searcher",
     {
-        "HyperOpt": Entry("discern.tuning.searchers:HyperOptConfig"),
-        "Optuna": Entry("discern.tuning.searchers:OptunaConfig"),
+        "HyperOpt": Entry("discern.tuning.tree_estimators:HyperOptConfig"),
+        "Optuna": Entry("discern.tuning.tree_estimators:OptunaConfig"),
         "random": Entry("discern.tuning.searchers:RandomConfig"),
         "grid": Entry("discern.tuning.searchers:GridConfig"),
     },
