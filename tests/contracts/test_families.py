@@ -11,10 +11,12 @@ import pytest
 from scipy import sparse
 
 from discern.config_section import ConfigSection
+from discern.errors import ParametersError
 from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.models.catalog import CONFIGS, DEFAULT_FAMILY, FAMILIES
 from discern.models.contract import DataDescription, Decodes, Encodes, ModelFamily, Reconstructs
+from discern.online_learning.widening import widen
 from discern.optimizers.build import build_optimizer
 from discern.projection.reconstruct import reconstruct_cells
 from discern.projection.targets import Target
@@ -159,6 +161,49 @@ def test_other_weights_do_not_know_the_number_of_batches(name, data):
         grown = {variable.path for variable in family.variables_with_batch_axis()}
         shapes.append({weight.path: tuple(weight.shape) for weight in family.model.weights if weight.path not in grown})
     assert shapes[0] == shapes[1]
+
+
+def test_one_training_cell_and_one_validation_cell_are_enough(name, data):
+    family = build(name, data)
+    cells = [MemorySource(data, BATCHES, data.cells_of(split)[:1]) for split in ("train", "valid")]
+    history = fit(family, *cells, batch_size=12, seed=0, epochs=range(2)).history
+    assert np.isfinite(list(history.values())).all()
+    assert all(np.isfinite(weight).all() for weight in family.model.get_weights())
+
+
+def test_a_new_batch_leaves_the_old_ones_as_they_are_when_all_else_is_frozen(name, data):
+    """Cells of old batches are among those trained on, and the optimizer decays and averages weights."""
+    config = CONFIGS.get(name).model_validate({"name": name, **SET_UPS[name]})
+    old, new = (
+        FAMILIES.get(name)(config, DataDescription(N_GENES, batches, 36, data.transform), seed)
+        for seed, batches in enumerate((BATCHES[:2], BATCHES))
+    )
+    if not new.variables_with_batch_axis():
+        with pytest.raises(ParametersError, match="nothing to train"):
+            widen(old, new, freeze_mode="new-batches")
+        return
+    before = old.model.get_weights()
+    widen(old, new, new_rows="mean", freeze_mode="new-batches")
+    new.compile(build_optimizer("AdamW", 1e-3, {"weight_decay": 0.1, "use_ema": True}), jit_compile=False)
+    new.model.run_eagerly = True
+    train(new, data)
+    grown = {variable.path for variable in new.variables_with_batch_axis()}
+    for variable, value in zip(new.model.weights, before, strict=True):
+        after = variable.numpy()
+        if variable.path in grown:
+            np.testing.assert_array_equal(after[:2], value)
+            assert (after[2] != value.mean(axis=0)).any()
+        else:
+            np.testing.assert_array_equal(after, value)
+    labels = np.eye(3, dtype=np.float32)[np.arange(6) % 2]
+    if isinstance(new, Encodes):
+        expression = np.random.default_rng(0).normal(size=(6, N_GENES)).astype(np.float32)
+        np.testing.assert_array_equal(new.encode(expression, labels).mean, old.encode(expression, labels[:, :2]).mean)
+    if isinstance(new, Decodes):
+        codes = np.random.default_rng(1).normal(size=(6, SET_UPS[name]["latent_dim"])).astype(np.float32)
+        after, value = new.decode(codes, labels), old.decode(codes, labels[:, :2])
+        np.testing.assert_array_equal(after.expression, value.expression)
+        np.testing.assert_array_equal(after.probability, value.probability)
 
 
 def test_encodes_and_decodes_what_it_says(name, data):

@@ -84,6 +84,36 @@ def test_collapsed_draws_and_a_single_cell_are_finite(case):
     np.testing.assert_allclose(single, 10 - 2 * kernel(prior[0], mean[0]) + 5 / TOTAL, rtol=1e-5)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_single_cell_is_paired_with_itself(case, jit):
+    """Value and gradients, the latter by finite differences."""
+    mean, prior, log_std, epsilon = (x[:n] for x, n in zip(case, (1, 1, 1, N_DRAWS), strict=True))
+
+    def slow(mean, log_std):
+        draws = mean[0] + epsilon.astype("float64") * np.exp(log_std[0])
+        itself = np.mean([kernel(a, b) for a in draws for b in draws])
+        others = np.mean([kernel(a, b) for i, a in enumerate(draws) for j, b in enumerate(draws) if i != j])
+        return 5.0 - 2 * np.mean([kernel(prior[0].astype("float64"), a) for a in draws]) + itself + others / TOTAL
+
+    @tf.function(jit_compile=jit)
+    def value_and_gradients(mean, log_std):
+        with tf.GradientTape() as tape:
+            tape.watch([mean, log_std])
+            value = penalty(mean, prior, log_std, epsilon)
+        return value, tape.gradient(value, [mean, log_std])
+
+    value, gradients = value_and_gradients(tf.constant(mean), tf.constant(log_std))
+    given = [mean.astype("float64"), log_std.astype("float64")]
+    np.testing.assert_allclose(float(value), slow(*given), rtol=5e-6)
+    for which, actual in enumerate(gradients):
+        for dimension in range(3):
+            moved = [[x.copy() for x in given] for _ in range(2)]
+            moved[0][which][0, dimension] += 1e-5
+            moved[1][which][0, dimension] -= 1e-5
+            expected = (slow(*moved[0]) - slow(*moved[1])) / 2e-5
+            np.testing.assert_allclose(float(actual[0, dimension]), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_large_minibatch_keeps_float32_accuracy():
     rng = np.random.default_rng(1)
     mean, prior = rng.normal(size=(2, 192, 48)).astype("float32")
