@@ -5,6 +5,10 @@ import pandas as pd
 import pytest
 
 from discern.errors import DataError, DiscernError
+from discern.io.cell_sources import MemorySource, RecordSource
+from discern.io.minibatches import minibatches
+from discern.io.record_format import TRAINING
+from discern.io.tfrecord_writer import write_records
 from discern.models.contract import DataDescription
 from discern.projection.batch_labels import BatchLabels, own_labels
 from discern.projection.decoding import decoded_slices, encoded_slices
@@ -48,6 +52,34 @@ def test_the_encoder_gets_the_mean_of_genes_that_were_not_measured(data, family,
     logged[1::2, 1::3] = data.var["mean_scaling"].to_numpy()[1::3]
     expected = (logged - data.var["mean_scaling"].to_numpy() + 1.0) / data.var["var_scaling"].to_numpy()
     np.testing.assert_allclose(np.concatenate(read), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_the_encoder_reads_the_same_from_records_memory_and_processed_cells(data, family, monkeypatch, tmp_path, log):
+    """To the bit, but for the logarithms of TensorFlow and NumPy, which differ in the last one."""
+    data.obs["dataset"] = pd.Categorical(["one", "two", "three"] * 7 + ["one", "two"])
+    lacking = {"two": [True, False, True] * 3, "three": [False, True, True] * 3}
+    data.varm["measured"] = pd.DataFrame(lacking, index=data.var_names)
+    data.uns["fixed_scaling"] = {"mean": "genes", "var": "genes", "add_to_mean": -1.0}
+    data.obs["split"], data.obs["n_counts"] = "train", np.arange(23.0) + 40
+    transform = data.transform if log else replace(data.transform, log=False, library_size=None)
+    family.data = replace(family.data, transform=transform)
+    read = []
+    encode = family.encode
+    monkeypatch.setattr(family, "encode", lambda cells, batch: (read.append(cells), encode(cells, batch))[1])
+    list(encoded_slices(family, data, own_labels(data, family.data.batches)))
+    projected = np.concatenate(read)
+    write_records(data, tmp_path)
+    for source in (MemorySource(data, data.batches), RecordSource(tmp_path, TRAINING)):
+        (cells,) = minibatches(source, transform, 23).as_numpy_iterator()
+        found = cells["expression"][np.argsort(cells["library_size"])]
+        if log:
+            np.testing.assert_allclose(found, projected, rtol=2e-6, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(found, projected)
+        filled = np.broadcast_to(transform.fill, (23, 9))
+        np.testing.assert_array_equal(found[1::3, 1::3], filled[1::3, 1::3])
+        np.testing.assert_array_equal(found[2::3, ::3], filled[2::3, ::3])
 
 
 def test_zeros_are_drawn_from_the_probabilities(data, family):
