@@ -35,7 +35,7 @@ def unwinding_on_sigterm(work: str) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         if not first:
             first.append(time.monotonic())
-            raise StoppedBySignalError(f"{work} was interrupted (SIGTERM); everything is as it was before.")
+            raise StoppedBySignalError(f"{work} was interrupted (SIGTERM); nothing is left half done.")
         if time.monotonic() - first[0] > _SECONDS_OF_ONE:  # `timeout` and some schedulers send one signal twice
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)

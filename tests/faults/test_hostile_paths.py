@@ -219,11 +219,12 @@ def calls():
 
 def test_nothing_in_the_package_unpickles_or_unpacks():
     banned = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "tarfile", "zipfile", "runpy"}
+    opens_archives = PACKAGE / "io" / "experiment_archive.py"  # member by member, names from a closed set
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not {name.split(".")[0] for name in names} & banned, path
+            assert not {name.split(".")[0] for name in names} & banned - {path == opens_archives and "zipfile"}, path
     found = 0
     for path, name, call in calls():
         assert name not in {
@@ -238,6 +239,7 @@ def test_nothing_in_the_package_unpickles_or_unpacks():
         if name == "np.load":
             found += 1
             assert {key.arg: ast.unparse(key.value) for key in call.keywords}["allow_pickle"] == "False", path
+        assert not name.endswith((".extract", ".extractall")), path
         assert not any(key.arg == "shell" for key in call.keywords), path
     assert found
 

@@ -31,7 +31,7 @@ module.main()
 def test_sigterm_unwinds_and_exits_with_143(tmp_path):
     ran = subprocess.run([sys.executable, "-c", COMMAND, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 143
-    assert ran.stderr.strip() == "Error: Online training was interrupted (SIGTERM); everything is as it was before."
+    assert ran.stderr.strip() == "Error: Online training was interrupted (SIGTERM); nothing is left half done."
     assert list(tmp_path.iterdir()) == []
 
 
