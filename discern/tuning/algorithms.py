@@ -47,8 +47,10 @@ def build_searcher(
         OptionalDependencyError: The package that searches is not installed.
     """
     is_population = isinstance(config.scheduler, PopulationConfig)
+    how = RandomConfig() if is_population else config.searcher
+    how.require_installed()
     searcher = SpaceSearcher(
-        RandomConfig() if is_population else config.searcher,
+        how,
         config.space,
         config.searched_metric,
         _seed(config, seed),

@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn, Union
 
-from pydantic import ValidationError, WrapValidator
-from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
+from pydantic import GetJsonSchemaHandler, ValidationError, WrapValidator
+from pydantic_core import CoreSchema, ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from discern.config_section import ConfigSection, also_found
 from discern.errors import UnknownNameError
@@ -38,7 +38,15 @@ def named_section(table: Registry) -> Any:
             raise ValidationError.from_exception_data(canonical, faults) from error
 
     sections = tuple(table.get(name) for name in table.entries)
-    return Annotated[Union[sections], WrapValidator(validate)]  # noqa: UP007 - built at run time
+    return Annotated[Union[sections], WrapValidator(validate), _NameAlone()]  # noqa: UP007 - built at run time
+
+
+class _NameAlone:
+    """Tells the JSON schema that a name will do in place of a section."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        sections = handler(core)
+        return {"anyOf": [{"type": "string"}, *sections["anyOf"]]}
 
 
 def fault_at(path: tuple[str, ...], message: str, received: Any) -> InitErrorDetails:
@@ -49,8 +57,7 @@ def fault_at(path: tuple[str, ...], message: str, received: Any) -> InitErrorDet
         message: What is wrong.
         received: What was found there; an object when the message tells it.
     """
-    whole = message.encode("utf-8", "backslashreplace").decode()  # names of a file may hold half a character
-    told = PydanticCustomError("search", "{fault}", {"fault": whole})
+    told = PydanticCustomError("search", "{fault}", {"fault": message})
     return InitErrorDetails(type=told, loc=path, input=received)
 
 

@@ -53,11 +53,15 @@ class SearcherConfig(AimingSection):
 
     @abstractmethod
     def propose(self, space: SearchSpace, experience: Experience, seed: int) -> dict[str, Any]:
-        """Return the next sample.
+        """Return the next sample."""
+
+    def require_installed(self) -> None:
+        """Refuse to search without the package that searches.
 
         Raises:
-            OptionalDependencyError: The package that searches is not installed.
+            OptionalDependencyError: It is not installed.
         """
+        return
 
     def require_suitable(self, space: SearchSpace) -> None:
         """Refuse a space that cannot be searched this way.

@@ -30,6 +30,10 @@ class OptunaConfig(SearcherConfig):
     n_ei_candidates: PositiveInt = 24
     multivariate: bool = False
 
+    def require_installed(self) -> None:
+        """Refuse to search without Optuna."""
+        _optuna()
+
     def propose(self, space: SearchSpace, experience: Experience, seed: int) -> dict[str, Any]:
         """Return the next sample; running ones are taken for bad, so that their neighbourhood is not tried twice."""
         optuna = _optuna()
@@ -70,6 +74,10 @@ class HyperOptConfig(SearcherConfig):
     n_initial_points: NonNegativeInt = 20
     n_candidates: PositiveInt = 24
     gamma: float = Field(default=0.25, gt=0.0, le=1.0)
+
+    def require_installed(self) -> None:
+        """Refuse to search without HyperOpt."""
+        _hyperopt()
 
     def propose(self, space: SearchSpace, experience: Experience, seed: int) -> dict[str, Any]:
         """Return the next sample; running ones are taken for bad."""

@@ -162,10 +162,10 @@ def test_every_combination_of_a_grid_is_tried_num_samples_times(name):
 
 @pytest.mark.parametrize("package", ["optuna", "hyperopt"])
 def test_an_absent_package_is_named_with_its_remedy(package, monkeypatch):
-    searcher = build_searcher(search({"optuna": "Optuna", "hyperopt": "HyperOpt"}[package]))
+    config = search({"optuna": "Optuna", "hyperopt": "HyperOpt"}[package])
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(OptionalDependencyError, match=f"pip install {package}"):
-        searcher.suggest("a")
+        build_searcher(config)
 
 
 def test_proposals_have_seeds_of_their_own():
