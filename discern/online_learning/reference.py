@@ -12,6 +12,7 @@ from discern import keys
 from discern.errors import DataError, DiscernError
 from discern.io.checksums import damage_of_sealed
 from discern.io.data import DISCERNData
+from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table
 
@@ -51,7 +52,7 @@ def processed_reference(reference: Any) -> DISCERNData:
     """Return a reference that new cells can be added to; its content is shared.
 
     Raises:
-        DataError: It is no AnnData, or was not preprocessed.
+        DataError: It is no AnnData, was not preprocessed, or its table of measured genes is wrong.
     """
     if not isinstance(reference, AnnData):
         raise DataError(f"reference_adata must be the processed AnnData of a reference, received {type(reference)}.")
@@ -72,6 +73,7 @@ def processed_reference(reference: Any) -> DISCERNData:
         )
     if not reference.var_names.is_unique:
         raise DataError("Gene names of the reference occur more than once.")
+    GenePanels.of(reference.obs, reference.varm.get(keys.MEASURED), reference.var_names)
     return DISCERNData(reference, getattr(reference, "batch_size", BATCH_SIZE))
 
 

@@ -142,7 +142,7 @@ def shared_file(tmp_path, reference):
     uns = {**reference.uns, "DISCERN": {**reference.config, "test_cells_no": {"input_b0": 3}, "total_test_count": 3}}
     table = pd.DataFrame({"input_b1": np.arange(reference.n_vars) % 7 > 0}, index=reference.var_names)
     nothing = anndata.AnnData(
-        obs=reference.obs[["batch"]].iloc[:0],
+        obs=reference.obs[["batch", "dataset"]].iloc[:0],
         var=reference.var,
         uns=uns,
         varm={"PCs": reference.varm["PCs"], "measured": table},

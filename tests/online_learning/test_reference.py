@@ -65,6 +65,14 @@ def test_files_that_are_no_reference_are_refused(tmp_path, path, fault, message)
         read_reference(other)
 
 
+def test_a_wrong_table_of_measured_genes_is_refused(tmp_path, reference):
+    wrong = reference.copy()
+    wrong.varm["measured"] = np.ones((wrong.n_vars, 1), dtype=bool)
+    write_h5ad(wrong, tmp_path / "wrong.h5ad")
+    with pytest.raises(DataError, match="is no table of genes by data sets"):
+        read_reference(tmp_path / "wrong.h5ad")
+
+
 def test_raw_data_are_no_reference(input_paths):
     with pytest.raises(DataError, match="was not written by preprocessing"):
         read_reference(input_paths[0])
