@@ -35,4 +35,5 @@ ESTIMATED_DROPOUTS = "estimated_dropouts"
 # uns
 DISCERN = "DISCERN"
 FIXED_SCALING = "fixed_scaling"
+CELLS_ELSEWHERE = "cells_elsewhere"  # in uns["DISCERN"]: of a reference that was shared without its cells
 RUN_SUMMARY = "discern"

@@ -11,10 +11,9 @@ from discern.errors import ShapeError
 from discern.io.annotation import join_obs, join_proteins
 from discern.io.data import DISCERNData
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table
-from discern.keys import BATCH, MEASURED, N_CELLS, SPLIT
+from discern.keys import BATCH, CELLS_ELSEWHERE, MEASURED, N_CELLS, SPLIT
 from discern.preprocessing.split_summary import split_summary
 
-CELLS_ELSEWHERE = "cells_elsewhere"
 _OF_TEST_CELLS = ("test_cells_no", "total_test_count")
 
 
