@@ -400,6 +400,21 @@ class TestProjecting:
         assert path.name == "unprojected.h5ad"
         np.testing.assert_array_equal(dense(anndata.read_h5ad(path).X), dense(trained.reconstruct(data, None, None).X))
 
+    def test_genes_that_a_data_set_did_not_measure_are_read_as_their_mean(self, trained, data):
+        cells = DISCERNData(data.copy(), 64)
+        measured = np.arange(data.n_vars) % 5 > 0
+        cells.varm["measured"] = pd.DataFrame({"low": measured}, index=data.var_names)
+        found = trained.reconstruct(cells, None, None).obsm["X_DISCERN"]
+        expression = data.transform.dense(data.layers["counts"], data.obs["n_counts"].to_numpy())
+        expression[np.ix_(data.obs["dataset"] == "low", ~measured)] = 0.0
+        labels = np.eye(2, dtype=np.float32)[data.obs["batch"].cat.codes]
+        expected, _ = trained.generate_latent_codes(expression, labels, 64)
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        before, _ = trained.generate_latent_codes(
+            data.transform.dense(data.layers["counts"], data.obs["n_counts"].to_numpy()), labels, 64
+        )
+        assert (np.abs(before - found).max(axis=1) > 1e-3).sum() == (data.obs["dataset"] == "low").sum()
+
 
 def test_two_models_in_one_process_do_not_know_each_other(trained, data):
     before = [weight.copy() for weight in trained.wae_model.get_weights()]
