@@ -118,7 +118,7 @@ def search_config(content: Mapping[str, Any], source: str = "hyperparameter_sear
         ParametersError: It has invalid entries.
     """
     try:
-        json.dumps(content, ensure_ascii=False, default=str).encode()
+        json.dumps(content, ensure_ascii=False, allow_nan=False, default=str).encode()
         present, notes = present_search(content)
     except RecursionError as error:
         raise ParametersError(f"{source} is nested too deeply.") from error
@@ -126,6 +126,8 @@ def search_config(content: Mapping[str, Any], source: str = "hyperparameter_sear
         raise ParametersError(
             f"{source} holds half a character: {error.object[error.start]!r}. Write it anew."
         ) from error
+    except ValueError as error:  # only of a dictionary; NaN in a file is no JSON
+        raise ParametersError(f"{source} holds what is no JSON: {error}.") from error
     for note in notes:
         warnings.warn(f"{source}: {note}", UserWarning, stacklevel=2)
     search = validate_section(SearchConfig, present, source=source)

@@ -195,6 +195,7 @@ def test_all_faults_are_told_at_once_with_suggestions():
         ({"setup": {"address": "auto", "num_cpus": 3}}, "setup: num_cpus and num_gpus are for a Ray started here"),
         ({"train_spec": {"stop": {"auc": True}}}, "train_spec.stop.auc: is a number; give a threshold (received True)"),
         ({"train_spec": {"stop": {"\ud800": 1}}}, r"s.json holds half a character: '\ud800'"),
+        ({"train_spec": {"time_budget_s": float("nan")}}, "s.json holds what is no JSON: Out of range float"),
         ({"searcher": "\ud800"}, r"s.json holds half a character: '\ud800'"),
         ({"train_spec": {"name": "../x"}}, "train_spec.name: String should match"),
         ({"train_spec": {"config": {"report": ["x"]}}}, "train_spec.config.report.0: no trial reports 'x'"),
