@@ -46,6 +46,11 @@ class ExperimentFolder:
         return self.path / "original_data"
 
     @property
+    def scratch(self) -> Path:
+        """Pieces of counts while a process works on them; hidden, and gone afterwards."""
+        return self.path / "counts"
+
+    @property
     def tfrecords(self) -> Path:
         """Folder of the training records."""
         return self.path / "TF_records"
@@ -129,6 +134,16 @@ class ExperimentFolder:
     def history(self) -> Path:
         """One line per epoch."""
         return self.job / "history.csv"
+
+    @property
+    def online_history(self) -> Path:
+        """The history of the last online training, which had cells of its own."""
+        return self.job / "online_history.csv"
+
+    @property
+    def gene_alignment(self) -> Path:
+        """Genes that the cells added last lack, have beyond the model's, or name otherwise."""
+        return self.job / "gene_alignment.csv"
 
     @property
     def tensorboard(self) -> Path:

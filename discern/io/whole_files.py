@@ -69,8 +69,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """
     made = [parent for parent in path.parents if not parent.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
@@ -81,6 +80,12 @@ def temporary_folder(path: Path) -> Iterator[Path]:
         for parent in made:
             if parent.exists() and not any(parent.iterdir()):
                 parent.rmdir()
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove the temporary folders beside ``path`` that killed runs left; see :func:`temporary_folder`."""
+    for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def remove_folder(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from discern.errors import ExperimentError
 from discern.io.experiment_folder import ExperimentFolder
-from discern.io.whole_files import remove_folder, size_in_words
+from discern.io.whole_files import remove_folder, remove_leftovers, size_in_words
 from discern.online_learning.journal import NEW, OLD, PARAMETERS, PLACES, Journal, keep_parameters
 
 _LOGGER = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def recover(folder: ExperimentFolder) -> bool:
             "A process was killed at work on %s: what it left in %s is removed.", folder.path, folder.staging
         )
     remove_staging(folder)
+    remove_leftovers(folder.scratch)
     for leftover in folder.path.glob(".onlinetraining.*.tmp"):  # of earlier versions of this program
         if any((leftover / "old").glob("**/*.*")):
             _LOGGER.warning(

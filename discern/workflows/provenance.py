@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -87,16 +87,22 @@ def _seeds(step: str, experiment: Experiment) -> dict[str, int]:
 
 def _inputs(step: str, experiment: Experiment, arguments: Mapping[str, Any]) -> list[Path]:
     """Return what a step reads; a file that an argument names takes the place of the experiment's own."""
-    folder, named = experiment.folder, arguments.get("filename")
+    folder, files = experiment.folder, _named_files(arguments.get("filename"))
     if step == "process":
         return list(experiment.input_paths())
     if step == "train":
         return [folder.processed_file, arguments.get("tfrecords") or folder.tfrecords, folder.last_state]
+    if step == "optimize":
+        return [folder.processed_file, folder.tfrecords]
     if step == "undo":
         return []
     if step == "project":
-        return [folder.best_model, folder.processed_file if named is None else named]
-    return [folder.best_model, folder.processed_file, *([] if named is None else [named])]
+        return [folder.best_model, *(files or [folder.processed_file])]
+    return [folder.best_model, folder.processed_file, *files]
+
+
+def _named_files(named: Path | Iterable[Path] | None) -> list[Path]:
+    return [] if named is None else [named] if isinstance(named, str | Path) else list(named)
 
 
 def _gpus() -> list[str]:

@@ -274,6 +274,9 @@ def test_a_move_whose_file_is_gone_is_told(folder):
 
 
 def test_leftovers_are_removed(folder, tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    (folder.path / f".counts.{ended.pid}.tmp").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "moves.json").write_text("{}")
     folder.staging.symlink_to(tmp_path / "elsewhere")

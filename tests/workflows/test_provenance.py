@@ -152,6 +152,8 @@ def test_inputs_of_each_step(made, here):
         ("project", {}, [folder.best_model, own]),
         ("project", {"filename": other}, [folder.best_model, other]),
         ("onlinetraining", {"filename": other}, [folder.best_model, own, other]),
+        ("onlinetraining", {"filename": {other: None, own: "sample"}}, [folder.best_model, own, other, own]),
+        ("undo", {}, []),
     ):
         run_recorded(step, made, lambda one, **_: None, arguments)
         found = [one["path"] for one in steps_of(made)[-1]["inputs"]]
