@@ -13,7 +13,7 @@ from discern.tuning.distributions import Choice
 from discern.tuning.search_space import Leaf, SearchSpace
 
 TimeAttribute = Literal["training_iteration", "epochs", "seconds", "time_total_s"]
-Factor = Annotated[float, Field(gt=1.0)]
+Factor = Annotated[float, Field(ge=1.1)]  # the nearer to 1, the more rungs
 _FIXED_WHILE_TRAINING = {
     *("name", "latent_dim", "layers", "norm_type", "activation_fn", "output_fn", "algorithm", "Lookahead", "amsgrad"),
     *("seed", "batch_size", "use_ema", "gradient_accumulation_steps", "precision", "deterministic", "XLA"),
@@ -45,7 +45,7 @@ class SchedulerConfig(AimingSection):
 
         try:
             return self._build(schedulers, {"metric": metric, "mode": mode, "time_attr": self.time_attr}, space, seed)
-        except (AssertionError, TypeError, ValueError, error.TuneError) as refused:
+        except (AssertionError, ArithmeticError, TypeError, ValueError, error.TuneError) as refused:
             raise ParametersError(f"scheduler cannot be built: {refused}") from refused
 
     @abstractmethod
@@ -70,7 +70,7 @@ class ASHAConfig(SchedulerConfig):
     max_t: PositiveFloat = 100
     grace_period: PositiveFloat = 1
     reduction_factor: Factor = 4
-    brackets: PositiveInt = 1
+    brackets: int = Field(default=1, ge=1, le=100)
     stop_last_trials: bool = True
 
     @model_validator(mode="after")

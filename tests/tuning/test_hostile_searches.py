@@ -19,7 +19,7 @@ from discern.tuning.space_check import check_space
 FEW = settings(
     max_examples=250, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
 )
-MANY = settings(FEW, max_examples=20_000, derandomize=False)
+MANY = settings(FEW, max_examples=5_000, derandomize=False)
 SHIPPED = Path(__file__).resolve().parents[2] / "hyperparameter_search.json"
 VALID = {
     **json.loads(SHIPPED.read_text(encoding="utf-8")),
@@ -39,6 +39,13 @@ VALID["search_space"]["model"] |= {
     "reconstruction_loss": {"weight_clipping": {"type": "uniform", "args": [1, 20]}},
     "decoder": {"regularization": {"type": "qlognormal", "name": "x", "args": [-1, 0.1, 0.05]}},
 }
+SCHEDULERS = [
+    VALID["scheduler"],
+    {"name": "ASHA", "max_t": 9, "grace_period": 1, "reduction_factor": 3, "brackets": 2, "time_attr": "epochs"},
+    {"name": "HyperBand", "max_t": 9, "reduction_factor": 3, "stop_last_trials": False},
+    {"name": "median", "grace_period": 1, "min_samples_required": 2, "min_time_slice": 0},
+]
+SEARCHERS = [VALID["searcher"], {"name": "Optuna", "n_startup_trials": 3, "multivariate": True}, "random"]
 EXPERIMENT = {
     "model": {
         "latent_dim": 8,
@@ -82,15 +89,13 @@ def places(value, path=()):
         yield from places(inner, (*path, key))
 
 
-PLACES = [path for path in places(VALID) if path]
-
-
 @st.composite
 def contents(draw):
     """A valid file with up to three changes."""
-    content = copy.deepcopy(VALID)
+    parts = {"scheduler": draw(st.sampled_from(SCHEDULERS)), "searcher": draw(st.sampled_from(SEARCHERS))}
+    content = copy.deepcopy({**VALID, **parts})
     for _ in range(draw(st.integers(0, 3))):
-        *way, last = draw(st.sampled_from(PLACES))
+        *way, last = draw(st.sampled_from([path for path in places(content) if path]))
         holder = content
         try:
             for key in way:
