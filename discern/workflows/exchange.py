@@ -21,6 +21,7 @@ from discern.io.writing import write_h5ad
 from discern.online_learning.reference import read_reference
 from discern.online_learning.without_cells import without_cells
 from discern.workflows.experiment import Experiment, experiment_of_folder
+from discern.workflows.provenance import run_recorded
 from discern.workflows.working_alone import working_alone
 
 _LEADING_AWAY = {"exp_param", "experiments", "hyperparameter_search"}
@@ -105,8 +106,10 @@ def import_experiment(path: Path, into: Path) -> Experiment:
             raise ExperimentError(f"{target} or {path} changed meanwhile. Import again.")
         temporary.rename(target)
         sync_folder(into)
+    experiment = experiment_of_folder(target)
+    run_recorded("import", experiment, lambda one, filename: manifest.model_dump(exclude={"files"}), {"filename": path})
     _LOGGER.info("%s: %s", target, _told(manifest))
-    return experiment_of_folder(target)
+    return experiment
 
 
 def _write_without_cells(folder: ExperimentFolder, made: ExperimentFolder) -> None:

@@ -79,7 +79,7 @@ def _seeds(step: str, experiment: Experiment) -> dict[str, int]:
         "input_ds.split.split_seed": config.input_ds.split.split_seed,
         "training.seed": config.training.seed,
     }
-    if step == "undo":
+    if step in {"undo", "import"}:
         return {}
     unused = {"process": "training.seed", "train": "input_ds.split.split_seed", "project": "input_ds.split.split_seed"}
     return {name: seed for name, seed in seeds.items() if name != unused.get(step)}
@@ -94,8 +94,8 @@ def _inputs(step: str, experiment: Experiment, arguments: Mapping[str, Any]) -> 
         return [folder.processed_file, arguments.get("tfrecords") or folder.tfrecords, folder.last_state]
     if step == "optimize":
         return [folder.processed_file, folder.tfrecords]
-    if step == "undo":
-        return []
+    if step in {"undo", "import"}:
+        return files
     if step == "project":
         return [folder.best_model, *(files or [folder.processed_file])]
     return [folder.best_model, folder.processed_file, *files]

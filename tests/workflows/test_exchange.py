@@ -1,3 +1,4 @@
+import hashlib
 import json
 import logging
 import shutil
@@ -112,6 +113,9 @@ def test_an_experiment_comes_back_as_it_was(atlas, tmp_path, caplog):
     for name in ("job/mine.txt", "provenance.json", "job/last_state.previous.hdf5", "parameters.json"):
         expected.pop(name, None)
     there = files(found.folder.path)
+    (step,) = json.loads(there.pop("provenance.json"))["steps"]
+    assert (step["step"], step["result"]["name"], step["result"]["with_cells"]) == ("import", "atlas", True)
+    assert [one["sha256"] for one in step["inputs"]] == [hashlib.sha256(result.path.read_bytes()).hexdigest()]
     assert json.loads(there.pop("parameters.json")) == atlas.content
     assert there == expected
     assert sorted([*there, "parameters.json"]) == result.files
@@ -127,7 +131,8 @@ def test_without_records_and_model_it_is_exported_too(atlas, tmp_path):
     atlas.folder.parameters_file.unlink()
     export_experiment(atlas, tmp_path / "a.zip")
     found = import_experiment(tmp_path / "a.zip", tmp_path)
-    assert sorted(files(found.folder.path)) == ["parameters.json", "processed_data/concatenated_data.h5ad"]
+    there = sorted(files(found.folder.path))
+    assert there == ["parameters.json", "processed_data/concatenated_data.h5ad", "provenance.json"]
     assert found.content == atlas.content
     assert read_annotation(found.folder.processed_file).n_genes == 60
 
@@ -226,7 +231,9 @@ def test_a_reference_without_cells_can_be_passed_on(shared, tmp_path):
     found = import_experiment(shared, tmp_path)
     export_experiment(found, tmp_path / "again.zip", with_cells=False)
     again = import_experiment(tmp_path / "again.zip", tmp_path / "again")
-    assert files(again.folder.path) == files(found.folder.path)
+    expected, there = files(found.folder.path), files(again.folder.path)
+    assert expected.pop("provenance.json") != there.pop("provenance.json")
+    assert there == expected
 
 
 def test_there_must_be_something_to_export(atlas, tmp_path):
