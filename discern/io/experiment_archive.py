@@ -6,35 +6,25 @@ unpacked only where all of it fits: members and manifest name the same files, fr
 
 import hashlib
 import json
-import re
 import shutil
 import stat
 import tempfile
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from errno import EINVAL
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Annotated, Literal, Self
+from pathlib import Path
+from typing import IO
 
-from pydantic import AfterValidator, Field, NonNegativeInt, model_validator
-
-from discern import __version__
-from discern.config_section import ConfigSection, possible_path, validate_section
+from discern.config_section import validate_section
 from discern.errors import DataError, DiscernError, ExperimentError, ParametersError
+from discern.io.archive_manifest import FORMAT, ArchivedFile, Manifest, folder_name, is_known
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
 from discern.io.whole_files import replacing_file
 
-FORMAT = "discern-experiment"
-_HERE = ExperimentFolder(Path())
 _MANIFEST = "manifest.json"
-_ALWAYS = (_HERE.parameters_file.as_posix(), _HERE.processed_file.as_posix())
-_MORE = (_HERE.best_model, _HERE.last_state, _HERE.history, _HERE.tfrecords / "schema.json")
-_RECORDS = rf"{_HERE.tfrecords.as_posix()}/(?:training|validate)(?:-[0-9]{{1,9}})?\.tfrecords(?:_v2)?"
-_KNOWN = re.compile("|".join([*map(re.escape, _ALWAYS), *(re.escape(path.as_posix()) for path in _MORE), _RECORDS]))
 _STORED_AS_IS = {".h5ad", ".hdf5"}  # the first is compressed, random weights are not compressible
 _LARGEST_RATIO, _LARGEST_MANIFEST, _PART = 200, 2**26, 2**20
 _DAMAGE = (
@@ -49,67 +39,11 @@ _DAMAGE = (
 )
 
 
-def _folder_name(name: str) -> str:
-    plain = name == PurePosixPath(name).name and not PureWindowsPath(name).drive and "\\" not in name
-    if not plain or not name.strip(". ") or name[0] in ". " or any(unicodedata.category(one)[0] == "C" for one in name):
-        raise ValueError("is no name of a folder")
-    return possible_path(name)
-
-
-def _known_name(name: str) -> str:
-    if not _KNOWN.fullmatch(name):
-        raise ValueError("is no file of an experiment")
-    return name
-
-
-class ArchivedFile(ConfigSection):
-    """One file of an archive.
-
-    Attributes:
-        name: Where it belongs in the folder of the experiment.
-        size: Bytes.
-        sha256: Its digest, hexadecimal.
-    """
-
-    name: Annotated[str, AfterValidator(_known_name)]
-    size: NonNegativeInt
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
-
-
-class Manifest(ConfigSection):
-    """What an archive holds.
-
-    Attributes:
-        format: Of the archive.
-        version: Of the format.
-        program_version: Of the program that wrote it.
-        name: Name of the experiment.
-        with_cells: Whether it may hold cells; else it holds what can be shared without them.
-        files: All of its files.
-    """
-
-    format: Literal["discern-experiment"] = "discern-experiment"
-    version: Literal[1] = 1
-    program_version: str = __version__
-    name: Annotated[str, AfterValidator(_folder_name)]
-    with_cells: bool
-    files: list[ArchivedFile]
-
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        names = [one.name for one in self.files]
-        if len(set(names)) < len(names):
-            raise ValueError("a file is listed twice")
-        if missing := [name for name in _ALWAYS if name not in names]:
-            raise ValueError(f"{' and '.join(missing)} must be there")
-        return self
-
-
 def files_to_keep(folder: ExperimentFolder) -> dict[str, Path]:
     """Return the files of an experiment that an archive can hold, by their names there."""
     found = {path.relative_to(folder.path).as_posix(): path for path in sorted(folder.path.glob("*/*"))}
-    found[_HERE.parameters_file.as_posix()] = folder.parameters_file
-    return {name: path for name, path in found.items() if _KNOWN.fullmatch(name) and path.is_file()}
+    found[folder.parameters_file.name] = folder.parameters_file
+    return {name: path for name, path in found.items() if is_known(name) and path.is_file()}
 
 
 def write_archive(path: Path, name: str, files: Mapping[str, Path], *, with_cells: bool) -> Manifest:
@@ -120,7 +54,14 @@ def write_archive(path: Path, name: str, files: Mapping[str, Path], *, with_cell
         name: Of the experiment.
         files: What it holds, by name.
         with_cells: Recorded as such.
+
+    Raises:
+        ExperimentError: The name cannot be that of a folder everywhere.
     """
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise ExperimentError(f"The experiment is called {name!r}, which {error}. Rename its folder.") from error
     with replacing_file(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         written = [_add(archive, one, files[one]) for one in sorted(files)]
         manifest = Manifest(name=name, with_cells=with_cells, files=written)

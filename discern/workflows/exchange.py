@@ -9,8 +9,9 @@ import h5py
 
 from discern.config.loading import read_json
 from discern.errors import DataError, DiscernError, ExperimentError
+from discern.io.archive_manifest import Manifest
 from discern.io.checksums import UNREADABLE
-from discern.io.experiment_archive import Manifest, files_to_keep, read_manifest, unpack, write_archive
+from discern.io.experiment_archive import files_to_keep, read_manifest, unpack, write_archive
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.external_parts import refuse_external_parts
 from discern.io.processed_annotation import read_annotation
