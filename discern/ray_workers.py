@@ -76,7 +76,7 @@ def _result(reference: Any) -> Any:
 
 
 @contextmanager
-def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Workers]:
+def ray_workers(address: str = LOCAL, n_cpus: int | None = None, **of_local: Any) -> Iterator[Workers]:
     """Connect to a Ray cluster and give its workers; the connection ends with the block.
 
     A local cluster listens on the loopback interface only, unless this process had imported Ray before: then a warning
@@ -86,6 +86,7 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Wor
     Args:
         address: ``local`` starts a cluster on this machine; else where a running one is: HOST:PORT, or ``auto``.
         n_cpus: CPUs of a local cluster; all when None.
+        **of_local: Further arguments of ``ray.init`` for a local cluster.
 
     Raises:
         ExperimentError: No cluster answers at the address.
@@ -94,7 +95,7 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Wor
         os.environ.setdefault(name, value)
     try:
         _require_listener(address)
-        ray = _connect(address, n_cpus)
+        ray = _connect(address, {"num_cpus": n_cpus, **of_local})
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ExperimentError(
@@ -109,14 +110,14 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None) -> Iterator[Wor
         ray.shutdown()
 
 
-def _connect(address: str, n_cpus: int | None) -> Any:
+def _connect(address: str, of_local: dict[str, Any]) -> Any:
     """Connect this process to a cluster, or start one, and return the module ``ray``."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
     with _set(_ONE_MACHINE, "0" if address == LOCAL else None):
         import ray
 
         if address == LOCAL:
-            options |= {"num_cpus": n_cpus, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
+            options |= {**of_local, "include_dashboard": False, "_node_ip_address": _LOOPBACK}
         ray.init(address=address, **options)
     if address == LOCAL and any(node["NodeManagerAddress"] != _LOOPBACK for node in ray.nodes()):
         _LOGGER.warning(

@@ -15,6 +15,7 @@ from discern.cli.doctor import doctor
 from discern.cli.export_experiment import export
 from discern.cli.import_experiment import import_
 from discern.cli.onlinetraining import onlinetraining
+from discern.cli.optimize import optimize
 from discern.cli.process import process
 from discern.cli.project import project
 from discern.cli.schema import schema
@@ -60,7 +61,7 @@ def cli() -> None:
     """
 
 
-for _command in (process, train, project, onlinetraining, export, import_, validate, schema, demo, doctor):
+for _command in (process, train, project, optimize, onlinetraining, export, import_, validate, schema, demo, doctor):
     cli.add_command(_command)
 
 

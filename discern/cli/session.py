@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+_WITHOUT_TENSORFLOW = {"process", "optimize"}  # in this process
 PARAMETERS = click.argument("params", type=click.Path(path_type=Path), metavar="PARAMS")
 
 
@@ -74,7 +75,7 @@ def run_mode(
         online: Use the runner of online training.
         **arguments: Arguments of the mode.
     """
-    with_tensorflow = mode != "process"
+    with_tensorflow = mode not in _WITHOUT_TENSORFLOW
     if with_tensorflow and len(experiments) == 1:
         import_tensorflow(session.verbosity)
     from discern.workflows.runner import DISCERNRunner, OnlineDISCERNRunner

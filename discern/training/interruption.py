@@ -4,22 +4,15 @@ Where epochs are long, the state of the last one is on disk: training ends after
 so short that not every state is written, the epoch at hand is finished and its state written.
 """
 
-import os
 import signal
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
 from discern.errors import StoppedBySignalError
 from discern.training.checkpoint_callback import SaveCheckpoints
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SECONDS_OF_ONE = 1.0
+from discern.training.received_signals import ReceivedSignals
 
 
 class TrainingInterruptedError(StoppedBySignalError):
@@ -35,44 +28,6 @@ class TrainingInterruptedError(StoppedBySignalError):
         onwards = f"goes on after epoch {epoch}" if epoch else "begins anew: no epoch is complete"
         super().__init__(f"Training was interrupted ({received.name}). The next `discern train` {onwards}.")
         self.exit_code = 128 + received
-
-
-class ReceivedSignals:
-    """Remembers the first SIGINT or SIGTERM; another one ends the process at once.
-
-    Attributes:
-        first: The signal, if any came.
-    """
-
-    def __init__(self) -> None:
-        self.first: signal.Signals | None = None
-        self._time = 0.0
-
-    def receive(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
-        if self.first is None:
-            self.first, self._time = signal.Signals(number), time.monotonic()
-        elif time.monotonic() - self._time > _SECONDS_OF_ONE:  # `timeout` and some schedulers send one signal twice
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-
-@contextmanager
-def signals_received() -> Iterator[ReceivedSignals]:
-    """Notice SIGINT and SIGTERM instead of ending; in a thread other than the main one nothing is noticed."""
-    received = ReceivedSignals()
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:  # e.g. SIGINT in the background of a shell script
-            signal.signal(number, received.receive)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class StopOnSignal(keras.callbacks.Callback):

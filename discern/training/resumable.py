@@ -22,9 +22,10 @@ from discern.training.checkpoints import Checkpoint, load_state, load_weights, r
 from discern.training.config import TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
 from discern.training.fit import fit
-from discern.training.interruption import ReceivedSignals, StopOnSignal
+from discern.training.interruption import StopOnSignal
 from discern.training.precision import computing_in
 from discern.training.progress_line import ProgressLine
+from discern.training.received_signals import ReceivedSignals
 from discern.training.resuming import changed_settings, check_best_model, whole_state
 from discern.training.set_up import configured_callbacks, configured_optimizer
 from discern.training.several_devices import on_gpus

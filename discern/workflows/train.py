@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from discern.training.checkpoints import read_description
-from discern.training.interruption import signals_received
+from discern.training.received_signals import signals_received
 from discern.training.resumable import ResumableTraining
 from discern.training.resuming import set_aside_job
 from discern.training.set_up import monitored_value

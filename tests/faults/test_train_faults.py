@@ -20,7 +20,8 @@ from discern.io.experiment_folder import ExperimentFolder
 from discern.training import checkpoint_callback
 from discern.training.checkpoints import load_family, read_description
 from discern.training.divergence import StopOnDivergence
-from discern.training.interruption import ReceivedSignals, TrainingInterruptedError
+from discern.training.interruption import TrainingInterruptedError
+from discern.training.received_signals import ReceivedSignals
 from discern.training.resuming import whole_state
 from discern.workflows.experiment import read_experiments
 from discern.workflows.process import process

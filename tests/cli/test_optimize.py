@@ -1,0 +1,29 @@
+"""The options of ``discern optimize``."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from discern.cli.main import cli
+from discern.cli.optimize import Duration
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("90.5", 90.5), ("90m", 5400), ("1h30m", 5400), ("1.5h", 5400), ("2d", 172800), ("1D2H3M4S", 93784)],
+)
+def test_a_time_budget_is_read_as_people_write_it(text, seconds):
+    assert Duration().convert(text, None, None) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "soon", "1h30", "h", "-5", "1x", "0", "0s", "1e3", "nan"])
+def test_other_texts_are_no_duration(text):
+    with pytest.raises(click.BadParameter):
+        Duration().convert(text, None, None)
+
+
+def test_the_command_is_listed_and_names_its_options():
+    assert "optimize" in CliRunner().invoke(cli, ["--help"]).output
+    told = CliRunner().invoke(cli, ["optimize", "--help"]).output
+    for option in ("--time-budget", "--num-samples", "--concurrent", "--address", "--seed", "--restart"):
+        assert option in told
