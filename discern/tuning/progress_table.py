@@ -53,6 +53,8 @@ def _lines(rows: dict[str, tuple[dict[str, Any], str]], metric: str, n_trials: i
             _LOGGER.info("Trial %s %s (%d of %d): %s", name, status, ended, n_trials, _told(rows[name][0], metric))
         elif result:
             _LOGGER.info("Trial %s: %s", name, _told(result, metric))
+        elif before is None:
+            _LOGGER.info("Trial %s begins", name)
 
     return show
 

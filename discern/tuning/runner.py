@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from discern.errors import ExperimentError
 from discern.io.whole_files import temporary_folder
 from discern.ray_workers import LOCAL, ray_workers
 from discern.training.received_signals import ReceivedSignals
@@ -81,9 +82,7 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
 
         end = EndOfSearch(search.train_spec.stop, received, search.train_spec.time_budget_s)
         log = TrialLog(folder, search.metrics, end, show)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # advice for programmers of trials
-            _tuner(folder, search, seed, ended, begun, n_left, resources, storage, end, log).fit()
+        _fit(_tuner(folder, search, seed, ended, begun, n_left, resources, storage, end, log))
     if log.fault is not None:
         raise log.fault
     return SearchEnd(end.reason)
@@ -197,6 +196,21 @@ def _tuner(
             verbose=0,
         ),
     )
+
+
+def _fit(tuner: Any) -> None:
+    from ray.exceptions import RayError
+    from ray.tune import TuneError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice for programmers of trials
+        try:
+            tuner.fit()
+        except (RayError, TuneError) as error:
+            told = " ".join(str(error).split())
+            raise ExperimentError(
+                f"Ray ended the search: {told}. What trials have reported is kept; the next `discern optimize` goes on."
+            ) from error
 
 
 class _TrialNames:

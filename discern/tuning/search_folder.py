@@ -48,6 +48,11 @@ class TrialFolder:
         """How it ended; absent while it can go on."""
         return self.path / "outcome.json"
 
+    @property
+    def error_file(self) -> Path:
+        """What its process said when it died last; absent when it never did."""
+        return self.path / "error.txt"
+
     def read_sample(self) -> dict[str, Any]:
         """Return the sample.
 

@@ -9,6 +9,7 @@ from typing import Any
 from ray.tune import Callback, Stopper
 
 from discern.errors import ParametersError
+from discern.io.whole_files import write_text
 from discern.training.received_signals import ReceivedSignals
 from discern.tuning.metrics import check_reported
 from discern.tuning.search_folder import SearchFolder
@@ -89,7 +90,7 @@ class TrialLog(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Say that it died."""
-        _LOGGER.warning("Trial %s died and begins again from its last state: %s", trial, _last_line(trial))
+        _LOGGER.warning("Trial %s died and begins again from its last state: %s", trial, self._keep_error(trial))
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that it has ended."""
@@ -99,15 +100,17 @@ class TrialLog(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that it died too often."""
-        self._write(trial, "failed", _last_line(trial))
+        self._write(trial, "failed", self._keep_error(trial))
+
+    def _keep_error(self, trial: Any) -> str:
+        """Write what the process said, and return its last line."""
+        error = str(trial.get_error() or "its process was lost")
+        write_text(self._folder.trial(str(trial)).error_file, error)
+        lines = [line.strip() for line in error.splitlines() if line.strip()]
+        return lines[-1] if lines else ""
 
     def _write(self, trial: Any, status: str, why: str) -> None:
         if why:
             _LOGGER.warning("Trial %s %s: %s", trial, status, why)
         self._folder.trial(str(trial)).write_outcome(status, why)
         self._show(str(trial), trial.last_result or {}, status)
-
-
-def _last_line(trial: Any) -> str:
-    lines = [line for line in str(trial.get_error() or "its process was lost").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else ""

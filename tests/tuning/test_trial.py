@@ -1,16 +1,20 @@
 """One trial without Ray: its steps, its state, and what it reports when it cannot go on."""
 
 import shutil
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
 
+from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
 from discern.training.checkpoints import load_family
+from discern.training.resumable import ResumableTraining
 from discern.tuning.objectives import read_measures
 from discern.tuning.trial import SEARCH_FOLDER, SearchTrial
 from discern.tuning.trial_values import WORST
+from discern.workflows.experiment import read_experiments
 
 SAMPLE = {"rate": 1e-3, "latent": 3}
 OF_THE_CLOCK = {"seconds", "reported_at", "time_this_iter_s", "time_total_s", "timestamp", "time_since_restore", "date"}
@@ -63,6 +67,17 @@ def test_what_a_trial_reports(whole):
     parameters = read_json(whole._folder.experiment.parameters_file)
     assert parameters["training"]["optimizer"] == {"learning_rate": 1e-3}
     assert parameters["model"]["latent_dim"] == 3
+
+
+def test_steps_give_the_bits_of_one_training(whole, processed, tmp_path):
+    """And of one without measuring in between."""
+    (config,) = read_experiments(whole._folder.experiment.parameters_file)
+    folder = ExperimentFolder(tmp_path)
+    at_once = ResumableTraining(folder, config.config.model, config.config.training, data=processed.folder)
+    at_once.take_up()
+    at_once.train_until(6, show_progress=False)
+    assert_same_state(whole, SimpleNamespace(_folder=SimpleNamespace(experiment=folder)))
+    assert at_once.state.epoch == 6 and not at_once.has_stopped
 
 
 def test_the_measures_are_those_of_the_best_weights(whole, processed):
