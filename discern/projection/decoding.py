@@ -35,6 +35,9 @@ def encoded_slices(
 ) -> Iterator[tuple[slice, Latent]]:
     """Yield the latent codes of neighbouring cells, a minibatch of the data at a time.
 
+    The last minibatch is filled up with empty cells: the last bits of a matrix product depend on its number of rows, and
+    a cell's codes shall not depend on how many other cells there are.
+
     Args:
         family: A family that can encode.
         data: Processed data; its cells are transformed as the family wants. Of genes that their data set did not measure
@@ -48,8 +51,10 @@ def encoded_slices(
     for start in range(0, processed.n_obs, processed.batch_size):
         cells = slice(start, min(start + processed.batch_size, processed.n_obs))
         measured = None if panels is None else panels.measured(cells)
-        expression = transform.dense(counts[cells], library_size[cells], measured)
-        yield cells, encoder.encode(expression, source_batch[cells])
+        expression = _filled(transform.dense(counts[cells], library_size[cells], measured), processed.batch_size)
+        latent = encoder.encode(expression, _filled(source_batch[cells], processed.batch_size))
+        n_cells = cells.stop - start
+        yield cells, Latent(latent.mean[:n_cells], None if latent.log_std is None else latent.log_std[:n_cells])
 
 
 def decoded_slices(
@@ -58,6 +63,8 @@ def decoded_slices(
     target_batch: BatchLabels,
     rng: np.random.Generator,
     genes: np.ndarray | None = None,
+    *,
+    batch_size: int = 0,
 ) -> Iterator[DecodedSlice]:
     """Decode slices of cells into their targets and draw zeros.
 
@@ -67,16 +74,31 @@ def decoded_slices(
         target_batch: Batch labels of the decoder.
         rng: Source of the draws; the result does not depend on the size of the slices.
         genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
+        batch_size: A slice of fewer cells is filled up to so many, as in :func:`encoded_slices`.
     """
     decoder = require(family, Reconstructs, "decode cells")
     for cells, latent in latents:
-        decoded = decoder.decode(latent.mean, target_batch[cells])
+        n_cells = len(latent.mean)
+        decoded = _first(
+            decoder.decode(_filled(latent.mean, batch_size), _filled(target_batch[cells], batch_size)), n_cells
+        )
         expression = decoded.expression
         if decoded.probability is not None:
             expression = draw_zeros(expression, decoded.probability, rng)
         if genes is not None:
             expression, decoded = expression[:, genes], _only(decoded, genes)
         yield DecodedSlice(cells, latent, decoded, sparse.csr_matrix(expression))
+
+
+def _filled(rows: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return at least so many rows; those that are added are zero."""
+    missing = n_rows - len(rows)
+    return np.pad(rows, ((0, missing), (0, 0))) if missing > 0 else rows
+
+
+def _first(decoded: Decoded, n_cells: int) -> Decoded:
+    probability = None if decoded.probability is None else decoded.probability[:n_cells]
+    return Decoded(decoded.expression[:n_cells], probability)
 
 
 def _only(decoded: Decoded, genes: np.ndarray) -> Decoded:

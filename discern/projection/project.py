@@ -75,7 +75,9 @@ def project_cells(
         for neighbours, latent in encoded_slices(family, cells, own):
             as_they_were = None if raw is None else raw[neighbours]
             for writer, target_batch, rng in zip(writers, labels, generators, strict=True):
-                for piece in decoded_slices(family, [(neighbours, latent)], target_batch, rng, genes):
+                for piece in decoded_slices(
+                    family, [(neighbours, latent)], target_batch, rng, genes, batch_size=cells.batch_size
+                ):
                     embeddings = embeddings_of(piece.latent, store_sigmas)
                     writer.append(piece.expression, layers_of(piece, content), embeddings, as_they_were)
             report(neighbours.stop)

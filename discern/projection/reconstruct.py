@@ -46,7 +46,9 @@ def reconstruct_cells(
     rows: list[sparse.csr_matrix] = []
     layers: dict[str, np.ndarray] = {}
     obsm: dict[str, np.ndarray] = {}
-    for piece in decoded_slices(family, encoded_slices(family, cells, own), labels, np.random.default_rng(seed)):
+    slices = encoded_slices(family, cells, own)
+    rng = np.random.default_rng(seed)
+    for piece in decoded_slices(family, slices, labels, rng, batch_size=cells.batch_size):
         rows.append(piece.expression)
         for whole, parts in ((layers, layers_of(piece, content)), (obsm, embeddings_of(piece.latent, store_sigmas))):
             for name, part in parts.items():

@@ -62,3 +62,17 @@ def fit(
             verbose=0,
             shuffle=False,
         )
+
+
+def evaluate(family: ModelFamily, cells: CellSource, batch_size: int) -> dict[str, float]:
+    """Return the losses of cells by the names that they have in the history: ``val_loss``, ``val_<term>_loss``.
+
+    Args:
+        family: A compiled family.
+        cells: All of them count.
+        batch_size: Cells per minibatch.
+    """
+    prepared = minibatches(cells, family.transform(), batch_size).map(family.model_input)
+    with reading(cells):
+        found = family.model.evaluate(prepared, verbose=0, return_dict=True)
+    return {f"val_{name}": float(value) for name, value in found.items()}

@@ -27,9 +27,11 @@ class OnlineResult:
         new_batches: Batches the model did not know.
         epochs: Epochs trained on the new cells.
         best: Best monitored value on them.
+        genes: For every data set that was added, how many genes of the model it has and lacks.
     """
 
     n_cells: int
     new_batches: list[str]
     epochs: int
     best: float | None
+    genes: dict[str, dict[str, int | str]]

@@ -13,9 +13,10 @@ from discern.keys import BATCH
 from discern.models.contract import DataDescription
 from discern.online_learning import online_training
 from discern.projection.targets import Target
+from discern.training import resumable
+from discern.training.checkpoint_callback import read_history
 from discern.training.checkpoints import load_family, read_description
 from discern.workflows import online_training as workflow
-from discern.workflows import train as train_workflow
 from discern.workflows.experiment import experiment_of_folder
 from discern.workflows.online_training import train_online
 from discern.workflows.project import project
@@ -77,12 +78,13 @@ def test_train_goes_on_with_all_cells_from_the_widened_weights(extended, monkeyp
         seen["n_cells"] = train_cells.n_cells
         return fit(family, train_cells, *args, **kwargs)
 
-    fit = train_workflow.fit
-    monkeypatch.setattr(train_workflow, "fit", fit_and_see)
+    fit = resumable.fit
+    monkeypatch.setattr(resumable, "fit", fit_and_see)
     expected = weights(experiment.folder.best_model)
     assert train(experiment).epochs == 1
     data = DISCERNData.from_folder(experiment.folder.path, 64)
     assert seen["n_cells"] == data.config["total_train_count"]
+    assert {row["epoch"] for row in read_history(experiment.folder.history)} == {"1"}
     assert set(seen["weights"]) == set(expected)
     for path, value in expected.items():
         np.testing.assert_array_equal(seen["weights"][path], value)
@@ -166,7 +168,7 @@ def test_an_experiment_without_records_gets_none(experiment, input_paths):
     assert DISCERNData.from_folder(experiment.folder.path, 64).batches == ALL
 
 
-@pytest.mark.parametrize("step", ["save_data", "write_records", "update_model", "_ready_to_resume"])
+@pytest.mark.parametrize("step", ["join_on_disk", "widen", "fit", "_ready_to_resume"])
 def test_an_interrupted_run_leaves_everything_as_it_was(experiment, input_paths, monkeypatch, step):
     before, original = contents(experiment.folder.path), getattr(workflow, step)
 

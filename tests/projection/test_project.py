@@ -34,7 +34,7 @@ def test_files_are_named_as_published(data, family, tmp_path):
 
 def test_cells_are_encoded_once_for_all_targets(data, family, tmp_path):
     project_cells(family, data, TARGETS, tmp_path)
-    assert family.sizes == [8, 8, 7]
+    assert family.sizes == [8, 8, 8]
 
 
 @pytest.mark.parametrize("store_sigmas", [False, True])

@@ -81,7 +81,7 @@ def test_no_more_than_a_minibatch_is_read_at_once_and_only_once(file, family, tm
         project_cells(family, cells, TARGETS, tmp_path / "out")
     expected = [slice(0, 8), slice(8, 16), slice(16, 23)]
     assert taken == {"/layers/counts": expected, "/X": expected}
-    assert family.sizes == [8, 8, 7]
+    assert family.sizes == [8, 8, 8]
 
 
 def content_of(family, cells, folder, **content):
