@@ -36,6 +36,11 @@ class PastTrial:
     results: list[dict[str, Any]]
     status: str
 
+    @property
+    def ended_at(self) -> float:
+        """When it reported last, seconds since 1970; 0 when it never did."""
+        return float(self.results[-1].get("reported_at", 0.0)) if self.results else 0.0
+
     def value(self, metric: str) -> float | None:
         """Return the last value of a metric; None for a trial that failed."""
         if self.status == "failed" or not self.results:

@@ -63,7 +63,7 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
         ParametersError: The scheduler cannot be built, or a metric is not reported.
     """
     past = read_past(folder)
-    ended = [trial for trial in past if trial.status]
+    ended = sorted((trial for trial in past if trial.status), key=lambda trial: trial.ended_at)
     n_left = search.n_trials - len(ended)
     if n_left <= 0:
         return SearchEnd()
@@ -158,6 +158,7 @@ def _tuner(
     log: Any,
 ) -> Any:
     from ray import tune
+    from ray.tune.logger import JsonLoggerCallback
 
     from discern.tuning.algorithms import build_scheduler, build_searcher
     from discern.tuning.trial import SEARCH_FOLDER, SearchTrial
@@ -191,7 +192,7 @@ def _tuner(
             name=spec.name,
             storage_path=str(storage.resolve()),
             stop=end,
-            callbacks=[log],
+            callbacks=[log, JsonLoggerCallback()],  # Ray misses its own files otherwise
             failure_config=tune.FailureConfig(max_failures=spec.max_failures),
             verbose=0,
         ),

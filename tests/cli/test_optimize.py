@@ -1,5 +1,9 @@
 """The options of ``discern optimize``."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -27,3 +31,13 @@ def test_the_command_is_listed_and_names_its_options():
     told = CliRunner().invoke(cli, ["optimize", "--help"]).output
     for option in ("--time-budget", "--num-samples", "--concurrent", "--address", "--seed", "--restart"):
         assert option in told
+
+
+def test_the_published_entry_point_hands_over_to_the_command():
+    script = Path(__file__).parents[2] / "ray_hyperpara.py"
+    assert len(script.read_text().splitlines()) < 30
+    done = subprocess.run(
+        [sys.executable, script, "--help"], capture_output=True, text=True, timeout=120, cwd=script.parent
+    )
+    assert done.returncode == 0, done.stderr
+    assert "discern optimize" in done.stdout and "--time-budget" in done.stdout

@@ -104,6 +104,7 @@ def test_a_search_and_the_projection_of_its_best_trial(processed, discern):
     code, told = finished(processed)
     assert code == 0, told
     assert "Best of 2 trials" in told
+    assert "Traceback" not in told and "Failed to" not in told and "deprecated" not in told
     found = processed / "exps/run/optimize"
     assert list(statuses(processed).values()) == ["finished", "finished"]
     rows = list(csv.DictReader((found / "analysis.csv").read_text().splitlines()))

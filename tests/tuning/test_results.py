@@ -65,6 +65,7 @@ def test_all_trials_are_told_and_the_best_usable_one_is_named(searched, processe
     assert [row["status"] for row in trial_rows(trials)] == [
         *("finished", "finished", "diverged", "failed", "finished", "unfinished")
     ]
+    assert [trial.ended_at for trial in trials] == [60.0] * 6
     best = write_results(searched, trials, "mmd", processed.folder)
     assert best.folder.name == "0002_b"
     rows = json.loads(searched.analysis.read_text())
