@@ -12,6 +12,7 @@ import click
 from discern import __version__
 from discern.cli.demo import demo
 from discern.cli.doctor import doctor
+from discern.cli.evaluate import evaluate
 from discern.cli.export_experiment import export
 from discern.cli.import_experiment import import_
 from discern.cli.onlinetraining import onlinetraining
@@ -61,7 +62,20 @@ def cli() -> None:
     """
 
 
-for _command in (process, train, project, optimize, onlinetraining, export, import_, validate, schema, demo, doctor):
+for _command in (
+    process,
+    train,
+    project,
+    evaluate,
+    optimize,
+    onlinetraining,
+    export,
+    import_,
+    validate,
+    schema,
+    demo,
+    doctor,
+):
     cli.add_command(_command)
 
 

@@ -71,7 +71,7 @@ def _agreement(
     return (
         _correlation(change, true_change),
         _correlation(t[known], true_t[known]),
-        float(agreeing.mean()) if clear.any() else float("nan"),
+        float(agreeing.mean()) if clear.any() and change.any() else float("nan"),
         _overlap(t, true_t) if known.any() else float("nan"),
     )
 

@@ -54,7 +54,7 @@ def _share(name: str, group: str, better: Literal["higher", "lower"], meaning: s
     return Measure(name, group, better, 0.0, 1.0, 1.0 if better == "higher" else 0.0, meaning, source)
 
 
-def _distances(what: str, suffix: str) -> tuple[Measure, Measure]:
+def _distances(what: str, classified: str, suffix: str) -> tuple[Measure, Measure]:
     return (
         Measure(
             f"mmd{suffix}", DISTRIBUTION, "lower", -2.0, 2.0, 0.0,
@@ -63,7 +63,7 @@ def _distances(what: str, suffix: str) -> tuple[Measure, Measure]:
         ),
         Measure(
             f"classifier_auc{suffix}", DISTRIBUTION, "near", 0.0, 1.0, 0.5,
-            f"How well a random forest tells estimates from real target cells, {what}; 0.5 when it cannot.", _PAPER,
+            f"How well a random forest tells estimates from real target cells, {classified}; 0.5 when it cannot.", _PAPER,
         ),
     )  # fmt: skip
 
@@ -142,8 +142,8 @@ _ALL = (
         "Share of genes that differ between random halves of one type (Welch's t, 5 % FDR).",
         "Benjamini and Hochberg 1995, Journal of the Royal Statistical Society B 57:289",
     ),
-    *_distances("within a type", ""),
-    *_distances("all cells together; other shares of types count as well", "_all_cells"),
+    *_distances("within a type", "within each of the five largest types", ""),
+    *_distances(*2 * ("all cells together; other shares of types count as well",), "_all_cells"),
     *_integration(INTEGRATION, "", "in principal components of estimates and real target cells"),
     *_integration(INTEGRATION_LATENT, "_latent", "in the latent space"),
 )  # fmt: skip

@@ -10,10 +10,24 @@ import pandas as pd
 from anndata.io import read_elem
 
 from discern.errors import DataError
+from discern.evaluation.methods import ALL
 from discern.evaluation.sampling import rows_at
 from discern.io.matrix_rows import SelectedColumns, rows_of
 
 _LARGEST_LOG = 25.0
+
+
+def check_names(others: "Sequence[OtherEstimate]") -> None:
+    """Refuse names that another column of the table has.
+
+    Raises:
+        DataError: A name is given twice, or is that of a method of ours.
+    """
+    taken = {method.name for method in ALL}
+    for other in others:
+        if other.name in taken:
+            raise DataError(f"'{other.name}' is the name of another column. Give {other.path} another name.")
+        taken.add(other.name)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """All measures of one estimate against real cells of the target batch."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from discern.evaluation.hidden_truth import mean_of_finite
 from discern.evaluation.integration import balanced_cells, integration_scores
 from discern.evaluation.type_moments import TypeMoments, type_moments
 
+N_CLASSIFIED = 5  # types; growing forests takes most of the time
 _CELLS_OF_A_TYPE = 500
 _CELLS_IN_ALL = 1000
 
@@ -97,22 +97,28 @@ def distribution_scores(estimate: Cells, reference: Reference, seed: int) -> dic
         seed: Drives the samples, folds and trees.
     """
     rng = np.random.default_rng(seed)
+    width = reference.space.kernel_width
     points, real = reference.space.points(estimate.expression), reference.points
-    measures: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-        "mmd": lambda cells, others: maximal_mmd(cells, others, reference.space.kernel_width),
-        "classifier_auc": lambda cells, others: classifier_auc(cells, others, rng),
+    all_cells = _some(points, _CELLS_IN_ALL, rng), _some(real, _CELLS_IN_ALL, rng)
+    scores = {
+        "mmd_all_cells": maximal_mmd(*all_cells, width),
+        "classifier_auc_all_cells": classifier_auc(*all_cells, rng),
     }
-    moments = type_moments(points, estimate.types, reference.n_types)
-    types = against.shared_types(moments, reference.moments)
-    pairs = [(points[estimate.types == one], real[reference.cells.types == one]) for one in types]
-    sampled = [(_some(cells, _CELLS_OF_A_TYPE, rng), _some(others, _CELLS_OF_A_TYPE, rng)) for cells, others in pairs]
-    all_cells = (_some(points, _CELLS_IN_ALL, rng), _some(real, _CELLS_IN_ALL, rng))
-    scores = {f"{name}_all_cells": measure(*all_cells) for name, measure in measures.items()}
-    if sampled:
-        scores |= {
-            name: mean_of_finite(np.array([measure(*pair) for pair in sampled])) for name, measure in measures.items()
-        }
-    return scores
+    types = against.shared_types(type_moments(points, estimate.types, reference.n_types), reference.moments)
+    if not len(types):
+        return scores
+    largest = types[np.argsort(-reference.moments.n_cells[types], kind="stable")]
+    pairs = [
+        (
+            _some(points[estimate.types == one], _CELLS_OF_A_TYPE, rng),
+            _some(real[reference.cells.types == one], _CELLS_OF_A_TYPE, rng),
+        )
+        for one in largest
+    ]
+    return scores | {
+        "mmd": mean_of_finite(np.array([maximal_mmd(*pair, width) for pair in pairs])),
+        "classifier_auc": mean_of_finite(np.array([classifier_auc(*pair, rng) for pair in pairs[:N_CLASSIFIED]])),
+    }
 
 
 def mixing_scores(

@@ -59,12 +59,13 @@ class Evaluation:
 
     def best(self, measure: Measure) -> list[str]:
         """Return the names of the methods that are best, ceilings left out; several when they are equal."""
-        values = {one.name: self._value(one.name, measure.name) for one in self.methods if one.role != "ceiling"}
+        values = {one.name: self.value(one.name, measure.name) for one in self.methods if one.role != "ceiling"}
         badness = {name: measure.badness(value) for name, value in values.items() if value is not None}
         least = min(badness.values(), default=None)
         return [name for name, value in badness.items() if value == least]
 
-    def _value(self, method: str, measure: str) -> float | None:
+    def value(self, method: str, measure: str) -> float | None:
+        """Return one value, rounded; None where the measure does not apply."""
         value = self.scores.get(method, {}).get(measure)
         return None if value is None or not isfinite(value) else round(value, _DIGITS)
 
@@ -73,7 +74,7 @@ class Evaluation:
         rows = [
             {"measure": one.name, "group": one.group, "better": one.better, "ideal": one.ideal}
             | {"best": "; ".join(self.best(one))}
-            | {method.name: self._value(method.name, one.name) for method in self.methods}
+            | {method.name: self.value(method.name, one.name) for method in self.methods}
             for one in self.measures()
         ]
         columns = ["measure", "group", "better", "ideal", "best", *(method.name for method in self.methods)]
@@ -88,7 +89,7 @@ class Evaluation:
                 key: None if isinstance(value, float) and not isfinite(value) else value
                 for key, value in asdict(one).items()
             }
-            values = {method.name: self._value(method.name, one.name) for method in self.methods}
+            values = {method.name: self.value(method.name, one.name) for method in self.methods}
             measures.append(declared | {"best": self.best(one), "values": values})
         return {
             **self.facts,

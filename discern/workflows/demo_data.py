@@ -8,6 +8,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import DataError
+from discern.evaluation.thinning import thin_cells
 from discern.keys import BATCH, CELLTYPE
 
 DEEP = "deep"
@@ -55,15 +56,7 @@ def thin_half(cells: AnnData, keep: float = 0.2, seed: int = 0) -> DemoData:
     rng = np.random.default_rng(seed)
     shallow = np.zeros(cells.n_obs, dtype=bool)
     shallow[rng.permutation(cells.n_obs)[: cells.n_obs // 2]] = True
-    counts = sparse.csr_matrix(cells.X).copy()
-    of_shallow = np.repeat(shallow, np.diff(counts.indptr))
-    before = counts.data.copy()
-    counts.data[of_shallow] = rng.binomial(before[of_shallow].astype(np.int64), keep)
-    hidden = sparse.csr_matrix((before - counts.data, counts.indices.copy(), counts.indptr.copy()), counts.shape)[
-        shallow
-    ]
-    hidden.eliminate_zeros()
-    counts.eliminate_zeros()
+    left, taken = thin_cells(sparse.csr_matrix(cells.X), shallow, keep, rng)
     obs = cells.obs.copy()
     obs[BATCH] = pd.Categorical(np.where(shallow, SHALLOW, DEEP))
-    return DemoData(AnnData(counts, obs=obs, var=cells.var.copy()), hidden)
+    return DemoData(AnnData(left, obs=obs, var=cells.var.copy()), taken[shallow])

@@ -35,6 +35,7 @@ class DISCERNRunner:
             "process": Entry("discern.workflows.process:process"),
             "train": Entry("discern.workflows.train:train"),
             "project": Entry("discern.workflows.project:project"),
+            "evaluate": Entry("discern.workflows.evaluate:evaluate"),
             "optimize": Entry("discern.workflows.optimize:optimize"),
         },
     )

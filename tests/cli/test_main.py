@@ -10,7 +10,19 @@ from discern.errors import DiscernError
 
 HEAVY = ("tensorflow", "keras", "scanpy", "ray", "anndata", "pandas", "numpy", "sklearn")
 LIGHT = ("discern", "discern.cli.main", "discern.config", "discern.errors", "discern.keys", "discern.registry")
-VERBS = ("process", "train", "project", "onlinetraining", "export", "import", "validate", "schema", "demo", "doctor")
+VERBS = (
+    "process",
+    "train",
+    "project",
+    "evaluate",
+    "onlinetraining",
+    "export",
+    "import",
+    "validate",
+    "schema",
+    "demo",
+    "doctor",
+)
 
 
 def python(*arguments, **variables):

@@ -90,6 +90,11 @@ def test_means_without_cells_have_changes_but_no_t():
     assert np.isnan([found["t_correlation"], found["top_gene_overlap"]]).all()
 
 
+def test_one_mean_for_all_types_tells_of_no_difference():
+    same = type_moments(np.tile(moments(1).mean[0], (120, 1)), cells(1)[1], N_TYPES)
+    assert np.isnan(list(differences_between_types(same, moments(1)).values())).all()
+
+
 def test_one_type_has_nothing_to_differ_from():
     expression, types = cells(0, n_cells=30)
     one = type_moments(expression, np.where(types == 0, 0, -1), N_TYPES)

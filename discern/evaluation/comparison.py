@@ -1,0 +1,212 @@
+"""Every method against real cells of the target batch, and against counts that were taken away."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from discern.errors import DataError, OptionalDependencyError
+from discern.evaluation.component_space import fit_space
+from discern.evaluation.findings import Findings
+from discern.evaluation.hidden_truth import hidden_truth_scores
+from discern.evaluation.methods import FLAT, RECONSTRUCTED, SPLIT_HALF, baseline_estimates, model_estimates
+from discern.evaluation.other_estimates import OtherEstimate
+from discern.evaluation.reconstruction import latent_codes, reconstruct_into
+from discern.evaluation.sampling import choose_cells, choose_genes, rows_at, type_codes
+from discern.evaluation.scoring import Cells, Reference, distribution_scores, mixing_scores, reference_scores
+from discern.evaluation.table import Method
+from discern.io.data import DISCERNData
+from discern.io.processed_cells import ProcessedCells
+from discern.keys import BATCH, COUNTS, MEASURED
+from discern.models.contract import ModelFamily
+
+_LATENT = "_latent"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared.
+
+    Attributes:
+        target: The target batch.
+        labels: obs column of cell types; None: rows by type are left out.
+        n_cells: Cells to look at, at most.
+        seed: Drives every choice and draw.
+        others: Estimates of other tools.
+    """
+
+    target: str
+    labels: str | None
+    n_cells: int
+    seed: int
+    others: Sequence[OtherEstimate] = ()
+
+    def types(self, obs: pd.DataFrame, parts: list[np.ndarray], findings: Findings) -> tuple[np.ndarray, list[str]]:
+        """Return the codes of all cells' types and their names; −1 and none without labels."""
+        if self.labels is None:
+            return np.full(len(obs), -1), []
+        codes, names = type_codes(obs[self.labels], parts)
+        if not names:
+            findings.note(f"No type of obs['{self.labels}'] has 20 cells on both sides: rows by type are left out.")
+        return codes, names
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of the processed cells, in memory.
+
+    Attributes:
+        data: Annotation, X and counts of all genes.
+        cells: Their expression of the genes that are compared.
+    """
+
+    data: DISCERNData
+    cells: Cells
+
+    @classmethod
+    def of(cls, cells: ProcessedCells, positions: np.ndarray, genes: np.ndarray, types: np.ndarray) -> "_Part":
+        data = data_at(cells, positions)
+        expression = sparse.csr_matrix(data.X)[:, genes].toarray().astype(np.float32, copy=False)
+        batches = data.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
+        return cls(data, Cells(expression, types[positions], batches))
+
+
+def data_at(cells: ProcessedCells, positions: np.ndarray) -> DISCERNData:
+    """Return some of the cells in memory, with X and raw counts.
+
+    Args:
+        cells: Processed cells, in memory or on disk.
+        positions: Which, ascending.
+    """
+    adata = AnnData(
+        rows_at(cells.expression, positions),
+        obs=cells.obs.iloc[positions].copy(),
+        var=cells.var.copy(),
+        uns=dict(cells.uns),
+        varm={} if cells.measured is None else {MEASURED: cells.measured},
+        layers={COUNTS: rows_at(cells.counts, positions)},
+    )
+    return DISCERNData(adata, cells.batch_size)
+
+
+def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings: Settings, findings: Findings) -> None:
+    """Score every method on cells of other batches against real cells of the target batch.
+
+    One half of the target's cells is compared with, baselines learn from the other half.
+
+    Args:
+        family: A trained family that can encode and decode.
+        cells: The processed cells it was trained on.
+        settings: What is compared.
+        findings: Where scores and notes go.
+
+    Raises:
+        DataError: Target or labels cannot be used, or a file to compare with.
+    """
+    rng = np.random.default_rng(settings.seed)
+    batches = cells.obs[BATCH].astype(str).to_numpy()
+    sample = choose_cells(batches, settings.target, settings.n_cells, rng)
+    codes, names = settings.types(cells.obs, [sample.others, sample.reference, sample.learnt], findings)
+    genes = _genes(cells, np.union1d(sample.reference, sample.learnt), settings.others)
+    others, real, learnt = (
+        _Part.of(cells, part, genes, codes) for part in (sample.others, sample.reference, sample.learnt)
+    )
+    space = fit_space(np.concatenate([real.cells.expression, learnt.cells.expression]))
+    reference = Reference(real.cells, space, len(names))
+    findings.facts |= {
+        "n_cells": len(sample.others),
+        "n_reference_cells": len(sample.reference),
+        "n_genes": len(genes),
+        "types": names,
+    }
+
+    def score(method: Method, estimate: Cells) -> None:
+        scores = reference_scores(estimate, reference, settings.seed)
+        scores |= distribution_scores(estimate, reference, settings.seed)
+        if method not in (*FLAT, SPLIT_HALF):
+            points = space.points(estimate.expression)
+            scores |= _integration(points, estimate, reference.points, reference, settings.seed, findings)
+        findings.add(method, scores)
+
+    score(SPLIT_HALF, learnt.cells)
+    for method, expression in _estimates(family, others, learnt.cells, genes, settings):
+        score(method, Cells(expression, others.cells.types, others.cells.batches))
+    latent = [latent_codes(family, part.data) for part in (others, real)]
+    mixing = _integration(latent[0], others.cells, latent[1], reference, settings.seed, findings)
+    findings.scores[RECONSTRUCTED.name] |= {name + _LATENT: value for name, value in mixing.items()}
+
+
+def _estimates(
+    family: ModelFamily, others: _Part, learnt: Cells, genes: np.ndarray, settings: Settings
+) -> Iterator[tuple[Method, np.ndarray]]:
+    yield from model_estimates(reconstruct_into(family, others.data, settings.target, genes, settings.seed))
+    for other in settings.others:
+        method = Method(other.name, "estimate", f"Read from {other.path.name}.")
+        yield method, other.read(others.data.obs_names, list(others.data.var_names[genes]))
+    yield from baseline_estimates(others.cells, learnt)
+
+
+def _genes(cells: ProcessedCells, of_target: np.ndarray, others: Sequence[OtherEstimate]) -> np.ndarray:
+    allowed = np.ones(cells.n_vars, dtype=bool)
+    for other in others:
+        allowed &= cells.var_names.isin(other.genes())
+        if not allowed.any():
+            raise DataError(f"{other.path} has no gene of the processed data. Name its genes as they are there.")
+    return choose_genes(rows_at(cells.expression, of_target), allowed)
+
+
+def _integration(
+    points: np.ndarray, estimate: Cells, real: np.ndarray, reference: Reference, seed: int, findings: Findings
+) -> dict[str, float]:
+    try:
+        return mixing_scores(points, estimate, real, reference, seed)
+    except OptionalDependencyError as error:
+        findings.note(str(error))
+        return {}
+
+
+def compare_with_hidden(
+    family: ModelFamily,
+    cells: ProcessedCells,
+    batch: str,
+    hidden: Callable[[pd.Index, pd.Index], sparse.csr_matrix],
+    settings: Settings,
+    findings: Findings,
+) -> None:
+    """Score every method on thinned cells against the counts that were taken from them.
+
+    Args:
+        family: A family trained on thinned cells.
+        cells: The processed cells it was trained on.
+        batch: Name of the batch of the thinned cells.
+        hidden: Gives the counts taken from cells, by names of cells and genes, (n_cells, n_genes).
+        settings: What is compared; the target is the batch whose other half was thinned.
+        findings: Where scores and notes go.
+    """
+    rng = np.random.default_rng(settings.seed)
+    batches = cells.obs[BATCH].astype(str).to_numpy()
+    positions = [
+        np.sort(rng.permutation(np.flatnonzero(batches == name))[: settings.n_cells // 2])
+        for name in (batch, settings.target)
+    ]
+    if not min(map(len, positions)):
+        raise DataError(f"No cell of '{batch}' or '{settings.target}' is left after thinning. Thin less: --thin 0.5.")
+    codes, _ = settings.types(cells.obs, positions, findings)
+    genes = choose_genes(rows_at(cells.expression, positions[1]), np.ones(cells.n_vars, dtype=bool))
+    thinned, learnt = (_Part.of(cells, part, genes, codes) for part in positions)
+    taken = hidden(thinned.data.obs_names, thinned.data.var_names)
+    truth = _log_expression(taken, cells.transform.library_size)[:, genes]
+    findings.facts |= {"n_thinned_cells": len(positions[0])}
+    own = Settings(settings.target, settings.labels, settings.n_cells, settings.seed)
+    for method, expression in _estimates(family, thinned, learnt.cells, genes, own):
+        findings.add(method, hidden_truth_scores(expression, truth))
+
+
+def _log_expression(counts: sparse.csr_matrix, library_size: float | None) -> np.ndarray:
+    dense = counts.toarray().astype(np.float32)
+    if library_size is not None:
+        dense *= library_size / np.maximum(dense.sum(axis=1, keepdims=True), 1)
+    return np.log1p(dense, out=dense)

@@ -1,0 +1,74 @@
+"""Cells decoded into the target batch, in memory, for as many genes as are evaluated."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from discern.errors import DiscernError
+from discern.io.data import DISCERNData
+from discern.models.contract import ModelFamily
+from discern.projection.batch_labels import BatchLabels, own_labels
+from discern.projection.decoding import decoded_slices, encoded_slices
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Cells as if they were of the target batch.
+
+    Attributes:
+        latent: Their codes, (n_cells, n_latent).
+        expression: What the decoder expects, log expression, float32 (n_cells, n_genes).
+        drawn: The same after drawing zeros, CSR; None for a family that estimates no probabilities.
+    """
+
+    latent: np.ndarray
+    expression: np.ndarray
+    drawn: sparse.csr_matrix | None
+
+
+def reconstruct_into(
+    family: ModelFamily, data: DISCERNData, target: str, genes: np.ndarray, seed: int
+) -> Reconstruction:
+    """Decode cells into one batch.
+
+    Args:
+        family: A trained family that can encode and decode.
+        data: Processed cells, in memory.
+        target: A batch of the model.
+        genes: Positions of the genes to return, (n_genes,).
+        seed: Drives the zeros that are drawn.
+
+    Raises:
+        DiscernError: The family cannot do this, or gives something else than log expression.
+    """
+    if not family.output_space.startswith("log1p"):
+        raise DiscernError(
+            f"An evaluation compares log expression; a model of family '{family.name}' gives {family.output_space}."
+        )
+    batches = family.data.batches
+    into = BatchLabels.same_for_all(np.eye(len(batches), dtype=np.float32)[batches.index(target)], data.n_obs)
+    latent: list[np.ndarray] = []
+    drawn: list[sparse.csr_matrix] = []
+    expression = np.empty((data.n_obs, len(genes)), dtype=np.float32)
+    has_probability = False
+    slices = encoded_slices(family, data, own_labels(data, batches))
+    for piece in decoded_slices(family, slices, into, np.random.default_rng(seed), genes):
+        latent.append(piece.latent.mean)
+        drawn.append(piece.expression)
+        expression[piece.cells] = piece.decoded.expression
+        has_probability = piece.decoded.probability is not None
+    return Reconstruction(
+        np.concatenate(latent), expression, sparse.vstack(drawn, format="csr") if has_probability else None
+    )
+
+
+def latent_codes(family: ModelFamily, data: DISCERNData) -> np.ndarray:
+    """Return the codes of cells, (n_cells, n_latent).
+
+    Args:
+        family: A trained family that can encode.
+        data: Processed cells, in memory.
+    """
+    slices = encoded_slices(family, data, own_labels(data, family.data.batches))
+    return np.concatenate([latent.mean for _, latent in slices])

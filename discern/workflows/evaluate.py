@@ -1,0 +1,110 @@
+"""``evaluate``: measure the reconstruction of a trained experiment against the truth and against honest baselines."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from discern import __version__
+from discern.errors import DataError, ExperimentError
+from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
+from discern.evaluation.findings import Findings
+from discern.evaluation.other_estimates import OtherEstimate, check_names
+from discern.evaluation.sampling import deepest_batch
+from discern.io.processed_cells import ProcessedCells, open_own_cells
+from discern.keys import BATCH, CELLTYPE
+from discern.models.contract import ModelFamily
+from discern.training.devices import set_gpu_and_threads
+from discern.workflows.experiment import Experiment
+from discern.workflows.project import require_model, trained_family
+from discern.workflows.thinned import train_thinned
+from discern.workflows.working_alone import working_alone
+
+DEFAULT_CELLS = 10_000
+
+
+@working_alone("evaluate")
+def evaluate(
+    experiment: Experiment,
+    *,
+    target: str | None = None,
+    labels: str | None = None,
+    thin: float | None = None,
+    compare: Sequence[OtherEstimate] = (),
+    n_cells: int = DEFAULT_CELLS,
+    gpus: list[int] | None = None,
+) -> list[Path]:
+    """Score the reconstruction of a trained experiment; write ``evaluation/metrics.json`` and ``metrics.csv``.
+
+    Args:
+        experiment: A trained experiment.
+        target: The batch that cells are decoded into; the one with the largest median library size when None.
+        labels: obs column of cell types; ``celltype``, if there is one, when None. Training never sees it.
+        thin: Also train a sub-experiment in which counts of half of the target's cells are kept with this probability.
+        compare: Estimates that other tools made of the same cells.
+        n_cells: Cells to look at, at most.
+        gpus: GPUs to use in place of the configured ones.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ExperimentError: There is no trained model, or the processed data are not those it was trained on.
+        DataError: Target or labels do not occur, there are too few cells, or a file to compare with cannot be used.
+    """
+    training = experiment.config.training
+    set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
+    require_model(experiment)
+    check_names(compare)
+    findings = Findings()
+    with open_own_cells(experiment.folder, training.batch_size) as cells:
+        target = target or deepest_batch(cells.obs[BATCH].astype(str).to_numpy(), cells.library_size)
+        labels = _label_column(cells.obs, labels, findings)
+        settings = Settings(target, labels, n_cells, training.seed, compare)
+        findings.facts = {
+            "version": __version__,
+            "experiment": experiment.name,
+            "target": target,
+            "labels": labels,
+            "thin": thin,
+            "seed": training.seed,
+        }
+        if thin is None or len(cells.batches) > 1:
+            compare_with_reference(_family_of(experiment, cells), cells, settings, findings)
+        else:
+            findings.note("There is one batch only: nothing is compared with a reference batch.")
+    if thin is not None:
+        _compare_thinned(experiment, thin, replace(settings, others=()), findings, gpus)
+    return findings.evaluation().write(experiment.folder.evaluation)
+
+
+def _compare_thinned(
+    experiment: Experiment, thin: float, settings: Settings, findings: Findings, gpus: list[int] | None
+) -> None:
+    thinned = train_thinned(experiment, settings.target, thin, settings.labels, gpus)
+    family = trained_family(thinned.experiment)
+    with open_own_cells(thinned.experiment.folder, thinned.experiment.config.training.batch_size) as cells:
+        compare_with_hidden(family, cells, thinned.batch, thinned.hidden, settings, findings)
+
+
+def _label_column(obs: pd.DataFrame, labels: str | None, findings: Findings) -> str | None:
+    if labels is None and CELLTYPE not in obs:
+        findings.note("No cell types are known: rows by type are left out. Name their column with --labels.")
+        return None
+    if labels is not None and labels not in obs:
+        raise DataError(
+            f"Column '{labels}' is missing from obs. Found: {', '.join(map(str, obs.columns))}. "
+            "Name one of these with --labels, or none."
+        )
+    return labels or CELLTYPE
+
+
+def _family_of(experiment: Experiment, cells: ProcessedCells) -> ModelFamily:
+    family = trained_family(experiment)
+    if not family.data.same_features(cells.n_vars, cells.batches, cells.transform):
+        raise ExperimentError(
+            f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
+            f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
+        )
+    return family

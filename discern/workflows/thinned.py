@@ -1,0 +1,146 @@
+"""The sub-experiment of ``evaluate --thin``: counts are taken from half of the target's cells, and must be recovered."""
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from discern.config.loading import experiment_config
+from discern.errors import DataError
+from discern.evaluation.thinning import thin_cells
+from discern.io.experiment_folder import ExperimentFolder
+from discern.io.json_files import read_json
+from discern.io.processed_annotation import read_annotation
+from discern.io.processed_cells import open_own_cells
+from discern.io.whole_files import remove_folder, write_json
+from discern.io.writing import write_h5ad
+from discern.keys import BATCH
+from discern.workflows.experiment import Experiment
+from discern.workflows.process import process
+from discern.workflows.provenance import run_recorded
+from discern.workflows.train import train
+
+_FOLDER = "thinned"
+_COUNTS_FILE = "thinned_counts.h5ad"
+_SETTINGS_FILE = "thinned.json"
+_HIDDEN = "hidden"
+
+
+@dataclass(frozen=True)
+class Thinned:
+    """A trained sub-experiment.
+
+    Attributes:
+        experiment: The sub-experiment.
+        batch: Name of the batch of the thinned cells.
+        counts_file: Its raw input; ``layers["hidden"]`` holds what was taken away.
+    """
+
+    experiment: Experiment
+    batch: str
+    counts_file: Path
+
+    def hidden(self, cells: pd.Index, genes: pd.Index) -> sparse.csr_matrix:
+        """Return the counts that were taken away from these cells, (n_cells, n_genes)."""
+        adata = anndata.read_h5ad(self.counts_file)
+        rows, columns = adata.obs_names.get_indexer(cells), adata.var_names.get_indexer(genes)
+        return sparse.csr_matrix(adata.layers[_HIDDEN])[rows][:, columns]
+
+
+def train_thinned(
+    experiment: Experiment, target: str, keep: float, keep_column: str | None, gpus: list[int] | None = None
+) -> Thinned:
+    """Thin a random half of the target batch's cells, process and train with the parameters of the experiment.
+
+    The folder is ``evaluation/thinned``. Called again with the same data and settings, work goes on where it stopped.
+    The filter of cells is not applied again: thinned cells would not pass it.
+
+    Args:
+        experiment: A processed experiment.
+        target: The target batch.
+        keep: Probability to keep a count.
+        keep_column: obs column of labels that the sub-experiment keeps; the model does not see it.
+        gpus: GPUs to use in place of the configured ones.
+
+    Raises:
+        DataError: The target does not occur or has fewer than two cells.
+    """
+    folder = ExperimentFolder(experiment.folder.evaluation / _FOLDER)
+    batch = _unused_name(target, read_annotation(experiment.folder.processed_file).batches)
+    found = Thinned(_sub_experiment(experiment, folder), batch, folder.path / _COUNTS_FILE)
+    settings = _settings(experiment, found.experiment, target, keep, keep_column)
+    settings_file = folder.path / _SETTINGS_FILE
+    if not settings_file.is_file() or read_json(settings_file) != settings:
+        remove_folder(folder.path)
+        _write_counts(experiment, found, target, keep, keep_column)
+        write_json(settings_file, settings)
+    if not folder.processed_file.is_file():
+        run_recorded("process", found.experiment, process, {})
+    run_recorded("train", found.experiment, train, {"gpus": gpus})
+    return found
+
+
+def _unused_name(target: str, batches: list[str]) -> str:
+    name = f"{target} (thinned)"
+    while name in batches:
+        name += "*"
+    return name
+
+
+def _sub_experiment(experiment: Experiment, folder: ExperimentFolder) -> Experiment:
+    content = copy.deepcopy(experiment.content)
+    content.pop("hyperparameter_search", None)
+    input_ds = content.setdefault("input_ds", {})
+    input_ds["raw_input"] = [str((folder.path / _COUNTS_FILE).absolute())]
+    input_ds["filtering"] = {**input_ds.get("filtering", {}), "min_genes": 1}
+    config = experiment_config(content, source=f"experiment {experiment.name}, thinned")
+    return replace(
+        experiment,
+        name=folder.name,
+        folder=folder,
+        config=config,
+        content=content,
+        parameters_file=folder.parameters_file,
+    )
+
+
+def _settings(
+    experiment: Experiment, thinned: Experiment, target: str, keep: float, keep_column: str | None
+) -> dict[str, Any]:
+    cells = read_annotation(experiment.folder.processed_file).cells_sha256
+    return {
+        "target": target,
+        "keep": keep,
+        "labels": keep_column,
+        "seed": experiment.config.training.seed,
+        "cells_sha256": cells,
+        "parameters": thinned.content,
+    }
+
+
+def _write_counts(experiment: Experiment, thinned: Thinned, target: str, keep: float, keep_column: str | None) -> None:
+    with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
+        batches = cells.obs[BATCH].astype(str).to_numpy()
+        of_target = np.flatnonzero(batches == target)
+        if len(of_target) < 2:
+            raise DataError(
+                f"'{target}' has {len(of_target)} cells; to thin half of them takes two. Found: "
+                f"{', '.join(cells.batches[:20])}. Give one of these with --target."
+            )
+        rng = np.random.default_rng(experiment.config.training.seed)
+        chosen = np.zeros(cells.n_obs, dtype=bool)
+        chosen[rng.permutation(of_target)[: len(of_target) // 2]] = True
+        counts = sparse.csr_matrix(cells.counts[slice(0, cells.n_obs)]).astype(np.float32)
+        left, taken = thin_cells(counts, chosen, keep, rng)
+        obs = pd.DataFrame(index=cells.obs.index)
+        if keep_column is not None:
+            obs[keep_column] = cells.obs[keep_column].astype(str).astype("category")
+        obs[BATCH] = pd.Categorical(np.where(chosen, thinned.batch, batches))
+        var = pd.DataFrame(index=cells.var_names)
+    write_h5ad(AnnData(left, obs=obs, var=var, layers={_HIDDEN: taken}), thinned.counts_file)
