@@ -31,7 +31,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ComponentSpace:
+class RecordedSpace:
     """The principal components of processed data.
 
     Attributes:
@@ -51,7 +51,7 @@ class ComponentSpace:
         return coordinates(expressions, self.loadings, self.mean, self.std)
 
     @classmethod
-    def of(cls, folder: ExperimentFolder, cells: ProcessedCells) -> "ComponentSpace":
+    def of(cls, folder: ExperimentFolder, cells: ProcessedCells) -> "RecordedSpace":
         """Read the space that preprocessing recorded.
 
         Raises:
@@ -79,7 +79,7 @@ class ProjectionMeasures:
     def __init__(
         self,
         cells: DISCERNData,
-        space: ComponentSpace,
+        space: RecordedSpace,
         targets: Sequence[str],
         seed: int = 0,
         at_most: int = DEFAULT_CELLS,
@@ -180,7 +180,7 @@ def read_measures(
         rng = np.random.default_rng(seed)
         batch = cells.obs[BATCH].to_numpy()
         chosen = np.sort(np.concatenate([_sample(marked[batch[marked] == one], at_most, rng) for one in cells.batches]))
-        space = ComponentSpace.of(folder, cells)
+        space = RecordedSpace.of(folder, cells)
         data = _in_memory(cells, chosen)
     return ProjectionMeasures(data, space, chosen_targets, seed, at_most)
 

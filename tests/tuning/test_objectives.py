@@ -14,7 +14,7 @@ from discern.evaluation.distribution import classifier_auc
 from discern.io.data import DISCERNData
 from discern.io.transform import InputTransform
 from discern.models.contract import Decoded, Latent
-from discern.tuning.objectives import MEASURES, ComponentSpace, ProjectionMeasures, read_measures
+from discern.tuning.objectives import MEASURES, ProjectionMeasures, RecordedSpace, read_measures
 
 SCALES = np.linspace(0.8, 1.5, 23)
 
@@ -71,7 +71,7 @@ def built():
     rng = np.random.default_rng(1)
     expression = rng.gamma(2.0, 1.0, (30, 5)).astype(np.float32)
     batch = np.where(np.arange(30) % 3 == 0, "a", "b")
-    space = ComponentSpace(rng.normal(size=(5, 3)), rng.normal(size=5), rng.uniform(0.5, 2.0, 5), 3.0)
+    space = RecordedSpace(rng.normal(size=(5, 3)), rng.normal(size=5), rng.uniform(0.5, 2.0, 5), 3.0)
     family = Shifting(rng.gamma(2.0, 1.0, (30, 5)), np.array([[0.5] * 5, [0.0, 1.0, 0.0, 1.0, 0.0]]))
     return expression, batch, space, family
 
@@ -97,7 +97,7 @@ def test_the_mmd_of_cells_as_published(golden_dir):
     golden = np.load(golden_dir / "mmd_loss.npz")
     both = np.concatenate([golden["x"], golden["y"]]).astype(np.float32)
     n_genes = both.shape[1]
-    space = ComponentSpace(np.eye(n_genes), np.zeros(n_genes), np.ones(n_genes), float(golden["sigma"]))
+    space = RecordedSpace(np.eye(n_genes), np.zeros(n_genes), np.ones(n_genes), float(golden["sigma"]))
     batch = np.repeat(["a", "b"], [len(golden["x"]), len(golden["y"])])
     family = Shifting(both, np.zeros((2, n_genes)))
     at_most = len(both)

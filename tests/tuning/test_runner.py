@@ -9,11 +9,13 @@ import pytest
 
 from discern.errors import ExperimentError, ParametersError
 from discern.training.received_signals import ReceivedSignals
-from discern.tuning.config import TrialResources, search_config
+from discern.tuning.cluster import TrialShare
+from discern.tuning.config import search_config
 from discern.tuning.past import PastTrial, read_past
 from discern.tuning.progress_table import trials_shown
-from discern.tuning.runner import _fit, _Resources, _teach, _TrialNames
+from discern.tuning.runner import _fit, _teach, _TrialNames
 from discern.tuning.search_folder import SearchFolder, sample_digest
+from discern.tuning.search_sections import TrialResources
 from discern.tuning.watching import EndOfSearch, TrialLog
 
 SPACE = {"model": {"latent_dim": {"type": "choice", "name": "latent", "args": [[2, 3, 4, 5]]}}}
@@ -59,14 +61,14 @@ def nodes(monkeypatch, *resources):
 
 def test_a_trial_gets_what_it_asks_for(monkeypatch):
     nodes(monkeypatch, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 4.0})
-    found = _Resources.of_cluster(TrialResources(cpu=2, gpu=0.5, extra_cpu=1))
-    assert found == _Resources([{"CPU": 2, "GPU": 0.5}, {"CPU": 1}], n_trials=2)
+    found = TrialShare.of_cluster(TrialResources(cpu=2, gpu=0.5, extra_cpu=1))
+    assert found == TrialShare([{"CPU": 2, "GPU": 0.5}, {"CPU": 1}], n_trials=2)
 
 
 def test_a_trial_that_asks_for_more_than_there_is_gets_what_there_is(monkeypatch, caplog):
     nodes(monkeypatch, {"CPU": 2.0})
-    found = _Resources.of_cluster(TrialResources(cpu=10, gpu=1, extra_cpu=1))
-    assert found == _Resources([{"CPU": 2.0}], n_trials=1)
+    found = TrialShare.of_cluster(TrialResources(cpu=10, gpu=1, extra_cpu=1))
+    assert found == TrialShare([{"CPU": 2.0}], n_trials=1)
     assert "asks for 11 CPUs, the largest machine has 2: a trial gets 2." in caplog.text
     assert "asks for 1 GPUs, the largest machine has 0: a trial gets 0." in caplog.text
 
