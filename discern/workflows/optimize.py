@@ -100,6 +100,7 @@ def optimize(
     folder = SearchFolder(experiment.folder.optimize)
     seed = (experiment.config.training.seed + search.searcher.seed) % 2**31
     description = _description(experiment, search, seed)
+    _check_targets(search, description["data"]["batches"], path)
     check_space(search.space, experiment.content, str(path), seed)
     if restart and (kept := folder.set_aside()) is not None:
         _LOGGER.info("The earlier search is kept in %s.", kept)
@@ -166,6 +167,14 @@ def _changed(
             changes["setup"] |= {"num_cpus": None, "num_gpus": None}
     changes = {section: values for section, values in changes.items() if values}
     return search.with_changes(changes) if changes else search
+
+
+def _check_targets(search: SearchConfig, batches: list[str], path: Path) -> None:
+    unknown = [name for name in search.train_spec.config.batch_to_check or () if name not in batches]
+    if unknown:
+        raise ParametersError(
+            f"{path}: train_spec.config.batch_to_check: '{unknown[0]}' is no batch of the data. Found: {', '.join(batches)}."
+        )
 
 
 def _description(experiment: Experiment, search: SearchConfig, seed: int) -> dict[str, Any]:

@@ -141,6 +141,9 @@ def test_searches_that_cannot_begin(processed, discern):
     assert (
         told.exit_code == 2 and "search_space.model.latentdim: unknown key. Did you mean 'latent_dim'?" in told.stderr
     )
+    write_search(processed, train_spec={"config": {"batch_to_check": ["102"]}})
+    told = discern("optimize", "parameters.json")
+    assert told.exit_code == 2 and "batch_to_check: '102' is no batch of the data. Found: 101, 1015." in told.stderr
     assert not (processed / "exps/run/optimize").exists()
     write_search(processed)
     (processed / "exps/run/processed_data/concatenated_data.h5ad").unlink()
@@ -267,20 +270,19 @@ def test_a_trial_that_diverges_is_the_worst(processed):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    "scheduler",
+    ("scheduler", "n_trials"),
     [
-        {"name": "HyperBand", "max_t": 4, "reduction_factor": 2},
-        {"name": "PopulationBasedTraining", "perturbation_interval": 1, "quantile_fraction": 0.5},
-        {"name": "median", "min_samples_required": 1},
+        ({"name": "HyperBand", "max_t": 4, "reduction_factor": 2}, 4),
+        ({"name": "PopulationBasedTraining", "perturbation_interval": 4, "quantile_fraction": 0.5}, 2),
+        ({"name": "median", "min_samples_required": 1}, 2),
     ],
-    ids=lambda scheduler: scheduler["name"],
+    ids=["HyperBand", "PopulationBasedTraining", "median"],
 )
-def test_schedulers_that_pause_or_change_trials(long_trials, scheduler):
-    fixed = {"training": SEARCH["search_space"]["training"]}
-    write_search(long_trials, scheduler=scheduler, search_space=fixed, train_spec={"num_samples": 4})
+def test_schedulers_that_pause_change_or_end_trials(long_trials, scheduler, n_trials):
+    write_search(long_trials, scheduler=scheduler, train_spec={"num_samples": n_trials})
     code, told = finished(long_trials, seconds=800)
     assert code == 0, told
-    assert len(statuses(long_trials)) == 4 and set(statuses(long_trials).values()) == {"finished"}
+    assert list(statuses(long_trials).values()) == ["finished"] * n_trials
     for reported in reports(long_trials).values():
         epochs = [one["epochs"] for one in reported]
         assert epochs == list(range(1, len(epochs) + 1))
