@@ -77,8 +77,8 @@ def _show(written: list[Path]) -> None:
 
     evaluation = read_evaluation(written[0])
     console = Console()
-    if not console.is_terminal:
-        console.width = 60 + 14 * len(evaluation.methods)  # a file has room for all columns
+    room = 8 if console.is_terminal else 16  # numbers are never cut; a file has room for the names as well
+    console.width = max(console.width, 42 + room * len(evaluation.methods))
     console.print(_table(evaluation))
     for note in evaluation.notes:
         console.print(f"Note: {note}", markup=False, highlight=False)
@@ -86,14 +86,18 @@ def _show(written: list[Path]) -> None:
 
 
 def _table(evaluation: "Evaluation") -> object:
+    from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(f"{evaluation.facts['experiment']}, decoded into {evaluation.facts['target']}"))
+    title = escape(f"{evaluation.facts['experiment']}, decoded into {evaluation.facts['target']}")
+    caption = "* best; grey columns know real target cells or labels and are never marked"
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("measure", no_wrap=True)
     table.add_column("better", no_wrap=True)
     for method in evaluation.methods:
-        table.add_column(escape(method.name), justify="right", style="dim" if method.role == "ceiling" else "")
+        style = "dim" if method.role == "ceiling" else ""
+        table.add_column(escape(method.name), justify="right", style=style, min_width=6, overflow="fold")
     group = ""
     for measure in evaluation.measures():
         if measure.group != group:

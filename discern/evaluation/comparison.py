@@ -131,9 +131,9 @@ def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings:
             scores |= _integration(points, estimate, reference.points, reference, settings.seed, findings)
         findings.add(method, scores)
 
-    score(SPLIT_HALF, learnt.cells)
     for method, expression in _estimates(family, others, learnt.cells, genes, settings):
         score(method, Cells(expression, others.cells.types, others.cells.batches))
+    score(SPLIT_HALF, learnt.cells)
     latent = [latent_codes(family, part.data) for part in (others, real)]
     mixing = _integration(latent[0], others.cells, latent[1], reference, settings.seed, findings)
     findings.scores[RECONSTRUCTED.name] |= {name + _LATENT: value for name, value in mixing.items()}

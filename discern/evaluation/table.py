@@ -58,10 +58,12 @@ class Evaluation:
         return [measure for name, measure in MEASURES.items() if name in found]
 
     def best(self, measure: Measure) -> list[str]:
-        """Return the names of the methods that are best, ceilings left out; several when they are equal."""
+        """Return the names of the methods that are best, ceilings left out; none when there is nothing to compare."""
         values = {one.name: self.value(one.name, measure.name) for one in self.methods if one.role != "ceiling"}
         badness = {name: measure.badness(value) for name, value in values.items() if value is not None}
-        least = min(badness.values(), default=None)
+        if len(badness) < 2:
+            return []
+        least = min(badness.values())
         return [name for name, value in badness.items() if value == least]
 
     def value(self, method: str, measure: str) -> float | None:

@@ -56,3 +56,8 @@ def test_another_file_is_no_evaluation(tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(ExperimentError, match="holds no evaluation"):
         read_evaluation(tmp_path / "metrics.json")
+
+
+def test_one_value_alone_is_not_best():
+    scores = {"model": {"mmd": 0.2}, "half": {"mmd": 0.0}}
+    assert list(Evaluation({}, METHODS, scores, []).frame()["best"]) == [""]
