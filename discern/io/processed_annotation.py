@@ -13,7 +13,7 @@ from discern.io.cells_digest import cells_digest
 from discern.io.checksums import damage_of_sealed
 from discern.io.processed_config import plain
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
+from discern.keys import BATCH, CELLS_ELSEWHERE, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
 
 _NAMES_AT_ONCE = 50_000
 
@@ -27,12 +27,15 @@ class ProcessedAnnotation:
         batches: Batch names in the order of the label columns.
         transform: From counts to what a DISCERN network reads.
         cells_sha256: Digest of the cells, as in the schema of their records; empty when split or counts are absent.
+        n_train_cells_elsewhere: Cells that the model was trained on and that are not here: those of a reference that was
+            shared without them.
     """
 
     genes: list[str]
     batches: list[str]
     transform: InputTransform
     cells_sha256: str = ""
+    n_train_cells_elsewhere: int = 0
 
     @property
     def n_genes(self) -> int:
@@ -65,7 +68,8 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
         raise ExperimentError(
             f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
         ) from error
-    return ProcessedAnnotation(list(var.index), [str(name) for name in batches], transform, cells)
+    elsewhere = int(uns[DISCERN].get(CELLS_ELSEWHERE, {}).get("n_train_cells", 0))
+    return ProcessedAnnotation(list(var.index), [str(name) for name in batches], transform, cells, elsewhere)
 
 
 def _cells_digest(obs: h5py.Group) -> str:

@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from discern.compiled_regions import values_only
-from discern.layers.replicas import means_over_minibatch, own_cells, part_of_replica
+from discern.errors import ParametersError
+from discern.layers.replicas import means_over_minibatch, n_replicas, own_cells, part_of_replica
 
 
 class Objective(Protocol):
@@ -37,7 +38,16 @@ class TermwiseModel(keras.Model):
             objective: What is minimised.
             optimizer: A Keras optimizer.
             jit_compile: Compile the training step with XLA.
+
+        Raises:
+            ParametersError: A layer penalises its activity, and there are several devices.
         """
+        if n_replicas() > 1 and any(getattr(one, "activity_regularizer", None) for one in self._flatten_layers()):
+            # Keras collects the penalties of all devices in one list, which they mix up where they exchange tensors
+            raise ParametersError(
+                "model.conditional_regularization cannot be used on several GPUs: Keras would mix up the penalties of their "
+                "cells. Leave it out, or name one GPU in training.GPU."
+            )
         self.compile(optimizer=optimizer, jit_compile=jit_compile)
         self.objective = objective
         self.term_means = [keras.metrics.Mean(name=f"{name}_loss") for name in objective.weights]

@@ -10,7 +10,6 @@ from scipy import sparse
 from discern import keys
 from discern.io.data import DISCERNData
 
-CELLS_ELSEWHERE = "cells_elsewhere"
 _COLUMNS = (keys.BATCH, keys.DATASET, keys.N_GENES, keys.N_COUNTS, keys.SPLIT, keys.FOR_MMD)
 _NAMES = (keys.BATCH, keys.DATASET)
 _LEARNED = ("batch_key", "common_genes_count", "mmd_kernel", "scale")
@@ -40,7 +39,7 @@ def without_cells(reference: DISCERNData, n_train_cells: int) -> DISCERNData:
     )
     result = DISCERNData(adata, reference.batch_size)
     known = {key: value for key, value in reference.config.items() if key in _LEARNED}
-    result.config = known | _counts_of_none(reference.batches) | {CELLS_ELSEWHERE: {"n_train_cells": n_train_cells}}
+    result.config = known | _counts_of_none(reference.batches) | {keys.CELLS_ELSEWHERE: {"n_train_cells": n_train_cells}}
     return result
 
 

@@ -57,7 +57,7 @@ def project_cells(
         return [_write_latent_codes(family, cells, folder / LATENT_FILE, store_sigmas, content.model_sha256)]
     genes = None if content.genes is None else gene_positions(cells.var_names, content.genes)
     own = own_labels(cells, family.data.batches)
-    labels = [target_labels(cells.obs, own, target) for target in targets]
+    labels = [target_labels(cells.obs, own, target, family.data.batches) for target in targets]
     paths = [folder / target.file_name for target in targets]
     if len(set(paths)) < len(paths):
         raise DataError(f"Two of the targets would be written to the same file: {', '.join(map(str, paths))}.")

@@ -42,7 +42,7 @@ def reconstruct_cells(
     check_genes(family, data)
     cells, content = ProcessedCells.of(data), ProjectedContent()
     own = own_labels(cells, family.data.batches)
-    labels = target_labels(cells.obs, own, target)
+    labels = target_labels(cells.obs, own, target, family.data.batches)
     rows: list[sparse.csr_matrix] = []
     layers: dict[str, np.ndarray] = {}
     obsm: dict[str, np.ndarray] = {}

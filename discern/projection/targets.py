@@ -1,5 +1,6 @@
 """Into which batch, or mixture of batches, every cell is decoded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -60,13 +61,18 @@ class Target:
         return name + ".h5ad"
 
 
-def check_target(obs: pd.DataFrame, target: Target) -> None:
+def check_target(obs: pd.DataFrame, target: Target, batches: Sequence[str] = ()) -> None:
     """Refuse a target that does not occur.
+
+    Args:
+        obs: Cell annotation.
+        target: What is asked for.
+        batches: Batches of the model: each can be decoded into, whether or not there is a cell of it here.
 
     Raises:
         DataError: The column is absent, the value does not occur, or cells have no value where each needs one.
     """
-    if target.column is None:
+    if target.column is None or _names_batch_of(target, batches):
         return
     if target.column not in obs:
         raise DataError(f"Column '{target.column}' is missing from obs. Found: {', '.join(map(str, obs.columns))}.")
@@ -79,17 +85,18 @@ def check_target(obs: pd.DataFrame, target: Target) -> None:
                 f"project them to. Fill the column, leave these cells out, or name one value: {target.column}:VALUE."
             )
     elif not _cells_with(values, target.value).any():
-        known = sorted({as_text(value) for value in values.dropna().unique()})
+        known = sorted({as_text(value) for value in values.dropna().unique()} | set(_of(target, batches)))
         raise DataError(
             f"'{target.value}' does not occur in obs['{target.column}']. Found: {', '.join(known[:20])}"
             f"{', ...' if len(known) > 20 else ''}."
         )
 
 
-def target_labels(obs: pd.DataFrame, own: BatchLabels, target: Target) -> BatchLabels:
+def target_labels(obs: pd.DataFrame, own: BatchLabels, target: Target, batches: Sequence[str] = ()) -> BatchLabels:
     """Return the decoder's batch labels of every cell.
 
     * no column: every cell's own batch;
+    * column ``batch`` and a batch of the model: that batch;
     * a value: the batch frequencies of the cells with that value, for every cell;
     * column ``batch`` without value: the batch frequencies of all cells;
     * another column without value: the batch frequencies of each cell's own group.
@@ -98,13 +105,17 @@ def target_labels(obs: pd.DataFrame, own: BatchLabels, target: Target) -> BatchL
         obs: Cell annotation, (n_cells, ...).
         own: Labels of the cells' own batches.
         target: What is asked for.
+        batches: Batches of the model in the order of the label columns.
 
     Raises:
         DataError: See :func:`check_target`.
     """
-    check_target(obs, target)
+    check_target(obs, target, batches)
     if target.column is None:
         return own
+    if target.value is not None and _names_batch_of(target, batches):
+        one_hot = np.arange(len(batches)) == list(batches).index(target.value)
+        return BatchLabels.same_for_all(one_hot.astype(np.float32), len(own))
     if target.column == BATCH and target.value is None:
         return BatchLabels.same_for_all(own.mean(), len(own))
     column = obs[target.column]
@@ -112,6 +123,14 @@ def target_labels(obs: pd.DataFrame, own: BatchLabels, target: Target) -> BatchL
         return BatchLabels.same_for_all(own.mean(_cells_with(column, target.value)), len(own))
     groups = _groups(column)
     return BatchLabels(own.means_of(groups), groups)
+
+
+def _names_batch_of(target: Target, batches: Sequence[str]) -> bool:
+    return target.value in _of(target, batches)
+
+
+def _of(target: Target, batches: Sequence[str]) -> Sequence[str]:
+    return batches if target.column == BATCH else ()
 
 
 def _groups(column: pd.Series) -> np.ndarray:

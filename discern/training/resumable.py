@@ -13,6 +13,7 @@ from discern.io.cell_sources import CellSource, MemorySource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
+from discern.io.processed_cells import open_own_cells
 from discern.io.record_format import TRAINING, VALIDATION, genes_digest
 from discern.keys import TRAIN, VALID
 from discern.models.catalog import DEFAULT_FAMILY, FAMILIES
@@ -77,7 +78,7 @@ class ResumableTraining:
         description = DataDescription(
             annotation.n_genes,
             tuple(annotation.batches),
-            self._train_cells.n_cells,
+            self._train_cells.n_cells + annotation.n_train_cells_elsewhere,
             annotation.transform,
             genes_sha256=genes_digest(annotation.genes),
         )
@@ -171,6 +172,8 @@ def has_stopped(state: Checkpoint, config: TrainingConfig) -> bool:
 
 def _sources(data: ExperimentFolder, records: Path, annotation: ProcessedAnnotation) -> tuple[CellSource, CellSource]:
     """Return the cells to train and to validate on: from records, or from memory when there are none."""
+    if annotation.n_train_cells_elsewhere:
+        _require_cells(data, annotation.n_train_cells_elsewhere)
     if not records.exists():
         _LOGGER.info("No training records in %s; training from memory.", records)
         cells = DISCERNData.from_folder(data.path, batch_size=1)
@@ -182,3 +185,17 @@ def _sources(data: ExperimentFolder, records: Path, annotation: ProcessedAnnotat
         if source.n_cells == 0:
             raise ExperimentError(f"{records} holds no {split} cells. Run `discern process --force`.")
     return train_cells, valid_cells
+
+
+def _require_cells(data: ExperimentFolder, n_elsewhere: int) -> None:
+    with open_own_cells(data, batch_size=1) as cells:
+        if not cells.n_obs:
+            raise ExperimentError(
+                f"{data.path} was shared without its cells, so there is nothing to train on. Add cells with "
+                "`discern onlinetraining`, or process and train on your own."
+            )
+        _LOGGER.warning(
+            "Training on the %d cells that are here; %d of the reference are elsewhere and may be forgotten.",
+            cells.n_obs,
+            n_elsewhere,
+        )

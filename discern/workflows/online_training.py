@@ -90,7 +90,7 @@ def train_online(
     with (
         unwinding_on_sigterm("Online training"),
         staged_experiment(folder) as staging,
-        temporary_folder(folder.path / "counts") as scratch,
+        temporary_folder(folder.scratch) as scratch,
     ):
         with worker_processes(n_cpus) as workers:
             place = OnDisk(scratch, workers)
@@ -107,7 +107,7 @@ def train_online(
             _require_something_to_train(options, new_batches, reference)
             joined = join_on_disk(folder.processed_file, query, place)
             joined.write_h5ad(staging.processed_file)
-            if folder.tfrecords.exists():
+            if folder.tfrecords.exists() or not reference.n_obs:
                 joined.write_records(staging.tfrecords)
             joined.for_round(options.replay, config.seed).write_records(scratch / "round")
         query.gene_report.write_csv(staging.gene_alignment)

@@ -70,7 +70,7 @@ def process(
     search = search_file(experiment)
     n_cpus = n_jobs or experiment.config.input_ds.n_cpus_preprocessing or available_cpus()
     who_works = worker_processes(n_cpus) if ray is None else ray_workers(ray, n_cpus)
-    with temporary_folder(folder.path / "counts") as scratch, who_works as workers:
+    with temporary_folder(folder.scratch) as scratch, who_works as workers:
         recipe = WAERecipe(
             experiment.config.input_ds,
             input_files=inputs,

@@ -94,6 +94,11 @@ def _opened(experiment: Experiment, filename: Path | None) -> Iterator[Processed
     batch_size = experiment.config.training.batch_size
     if filename is None:
         with open_own_cells(experiment.folder, batch_size) as cells:
+            if not cells.n_obs:
+                raise ExperimentError(
+                    f"{experiment.folder.path} was shared without its cells. Name processed cells with --filename, or add "
+                    "raw ones with `discern onlinetraining`."
+                )
             yield cells
     else:
         with open_cells(filename, batch_size) as cells:

@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from discern.errors import ParametersError
+from discern.models import termwise
 from discern.models.termwise import TermwiseModel
 
 
@@ -80,3 +82,10 @@ def test_only_the_term_that_broke_first_is_not_finite(cells):
     assert np.isnan(logs["far_loss"])
     assert np.isnan(logs["loss"])
     assert np.isfinite(logs["near_loss"])
+
+
+def test_penalties_on_activities_are_refused_on_several_devices(monkeypatch):
+    monkeypatch.setattr(termwise, "n_replicas", lambda: 2)
+    make_model()
+    with pytest.raises(ParametersError, match="name one GPU in training.GPU"):
+        make_model(penalty=keras.regularizers.L2(0.1))

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from discern.errors import DataError
-from discern.projection.batch_labels import BatchLabels
+from discern.projection.batch_labels import BatchLabels, own_labels
 from discern.projection.targets import Target, check_target, target_labels
 
 CODES = np.array([0, 0, 0, 1, 1, 2], np.int32)
@@ -172,3 +172,13 @@ def test_other_text_is_refused(text):
 def test_file_names_are_the_published_ones_and_stay_in_the_folder(target, expected, tmp_path):
     assert target.file_name == expected
     assert (tmp_path / target.file_name).resolve().parent == tmp_path
+
+
+def test_cells_are_decoded_into_a_batch_of_the_model_that_has_no_cell_here(data, family):
+    own = own_labels(data, family.data.batches)
+    labels = target_labels(data.obs, own, Target("batch", "other"), family.data.batches)
+    np.testing.assert_array_equal(labels[:], np.tile(np.float32([0, 1, 0]), (data.n_obs, 1)))
+    with pytest.raises(DataError, match=r"'unheard' does not occur in obs\['batch'\]. Found: high/2, low, other"):
+        target_labels(data.obs, own, Target("batch", "unheard"), family.data.batches)
+    here = target_labels(data.obs, own, Target("batch", "low"), family.data.batches)
+    np.testing.assert_array_equal(here[:], target_labels(data.obs, own, Target("batch", "low"))[:])

@@ -15,6 +15,7 @@ from scipy import sparse
 
 from discern import keys
 from discern.errors import DataError, ExperimentError, ExperimentInUseError
+from discern.io.cell_sources import RecordSource
 from discern.io.experiment_archive import files_to_keep, read_manifest, write_archive
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.experiment_lock import experiment_lock
@@ -27,6 +28,7 @@ from discern.projection.targets import Target
 from discern.training.checkpoints import read_description
 from discern.workflows.exchange import export_experiment, import_experiment
 from discern.workflows.experiment import experiment_of_folder
+from discern.workflows.online_training import train_online
 from discern.workflows.process import process
 from discern.workflows.project import project
 from discern.workflows.train import train
@@ -225,6 +227,27 @@ def test_others_add_and_project_their_cells_without_mine(shared, trained_folder,
     np.testing.assert_array_equal(
         anndata.read_h5ad(path).to_df().to_numpy(), anndata.read_h5ad(expected).to_df().to_numpy()
     )
+
+
+def test_a_reference_grows_without_its_cells(shared, tmp_path, caplog):
+    found = import_experiment(shared, tmp_path)
+    n_elsewhere = read_description(found.folder.best_model)[2].n_train_cells
+    with pytest.raises(ExperimentError, match="shared without its cells"):
+        train(found)
+    with pytest.raises(ExperimentError, match="shared without its cells.*--filename"):
+        project(found)
+    query = counts(1, "other")
+    query.obs["batch"] = pd.Categorical(["third"] * 80)
+    query.write_h5ad(tmp_path / "theirs.h5ad")
+    with pytest.raises(DataError, match="none can be replayed"):
+        train_online(found, tmp_path / "theirs.h5ad", replay=0.1)
+    assert train_online(found, tmp_path / "theirs.h5ad", freeze=True).n_cells == 80
+    here = RecordSource(found.folder.tfrecords, "training").n_cells
+    assert read_description(found.folder.best_model)[2].n_train_cells == n_elsewhere + here
+    train(experiment_of_folder(found.folder.path))
+    assert f"{n_elsewhere} of the reference are elsewhere" in caplog.text
+    (path,) = project(experiment_of_folder(found.folder.path), [Target(keys.BATCH, "poor")])
+    assert anndata.read_h5ad(path).n_obs == 80
 
 
 def test_a_reference_without_cells_can_be_passed_on(shared, tmp_path):
