@@ -176,9 +176,9 @@ def test_file_names_are_the_published_ones_and_stay_in_the_folder(target, expect
 
 def test_cells_are_decoded_into_a_batch_of_the_model_that_has_no_cell_here(data, family):
     own = own_labels(data, family.data.batches)
-    labels = target_labels(data.obs, own, Target("batch", "other"), family.data.batches)
+    labels = target_labels(data.obs, own, Target("batch", "third"), family.data.batches)
     np.testing.assert_array_equal(labels[:], np.tile(np.float32([0, 1, 0]), (data.n_obs, 1)))
-    with pytest.raises(DataError, match=r"'unheard' does not occur in obs\['batch'\]. Found: high/2, low, other"):
+    with pytest.raises(DataError, match=r"'unheard' does not occur in obs\['batch'\]. Found: high/2, low, third"):
         target_labels(data.obs, own, Target("batch", "unheard"), family.data.batches)
     here = target_labels(data.obs, own, Target("batch", "low"), family.data.batches)
     np.testing.assert_array_equal(here[:], target_labels(data.obs, own, Target("batch", "low"))[:])
