@@ -36,15 +36,22 @@ class ReceivedSignals:
 def signals_received() -> Iterator[ReceivedSignals]:
     """Notice SIGINT and SIGTERM instead of ending; in a thread other than the main one nothing is noticed."""
     received = ReceivedSignals()
-    if threading.current_thread() is not threading.main_thread():
+    with noticed_by(received):
         yield received
+
+
+@contextmanager
+def noticed_by(received: ReceivedSignals) -> Iterator[None]:
+    """Let SIGINT and SIGTERM be noticed by this object, also where a library has set its own handlers meanwhile."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:  # e.g. SIGINT in the background of a shell script
             signal.signal(number, received.receive)
     try:
-        yield received
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

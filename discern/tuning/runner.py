@@ -13,7 +13,7 @@ from typing import Any
 
 from discern.errors import ExperimentError
 from discern.io.whole_files import temporary_folder
-from discern.training.received_signals import ReceivedSignals
+from discern.training.received_signals import ReceivedSignals, noticed_by
 from discern.tuning.cluster import TrialShare, search_cluster
 from discern.tuning.config import SearchConfig
 from discern.tuning.metrics import direction
@@ -62,6 +62,7 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
         )
     with ExitStack() as stack:
         resources = stack.enter_context(search_cluster(search))
+        stack.enter_context(noticed_by(received))  # Ray ends the process at SIGTERM
         storage = stack.enter_context(temporary_folder(folder.path / "ray"))
         metric = search.analysis.metric
         show = stack.enter_context(trials_shown(metric, n_left, direction(metric) == "max"))

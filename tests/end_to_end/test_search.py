@@ -211,7 +211,10 @@ def test_a_signal_ends_in_order_and_writes_what_is_known(long_trials, number, ex
     write_search(long_trials)
     process = begun(long_trials)
     until(lambda: any(lines(trial) for trial in trials(long_trials)), process)
-    os.killpg(process.pid, number)  # as Ctrl-C does, and batch systems do
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as Ctrl-C does
+    else:
+        process.send_signal(number)
     assert process.wait(timeout=60) == exit_code
     told = (long_trials / "search.log").read_text()
     assert f"The search was interrupted ({number.name}): 0 of 2 trials have ended" in told
