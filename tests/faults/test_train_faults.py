@@ -219,9 +219,9 @@ def test_a_signal_in_the_last_epoch_of_short_ones_lets_it_end(run, whole, monkey
 
 def test_another_signal_ends_at_once(monkeypatch):
     sent, clock = [], iter([5.0, 5.5, 7.0])
-    monkeypatch.setattr("discern.training.interruption.time.monotonic", lambda: next(clock))
-    monkeypatch.setattr("discern.training.interruption.os.kill", lambda pid, number: sent.append(number))
-    monkeypatch.setattr("discern.training.interruption.signal.signal", lambda number, handler: sent.append(handler))
+    monkeypatch.setattr("discern.training.received_signals.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("discern.training.received_signals.os.kill", lambda pid, number: sent.append(number))
+    monkeypatch.setattr("discern.training.received_signals.signal.signal", lambda number, handler: sent.append(handler))
     received = ReceivedSignals()
     received.receive(signal.SIGTERM, None)
     received.receive(signal.SIGTERM, None)  # some senders send one signal twice
