@@ -8,9 +8,16 @@ from discern.cli.session import global_options
 
 
 @click.command()
+@click.option("--search", is_flag=True, help="That of hyperparameter_search.json instead.")
 @global_options
-def schema() -> None:
+def schema(search: bool) -> None:
     """Print the JSON schema of parameters.json."""
-    from discern.config.experiment import ParametersFile
+    if search:
+        from discern.tuning.config import SearchConfig
 
-    click.echo(json.dumps(ParametersFile.model_json_schema(), indent=2))
+        content = SearchConfig.model_json_schema()
+    else:
+        from discern.config.experiment import ParametersFile
+
+        content = ParametersFile.model_json_schema()
+    click.echo(json.dumps(content, indent=2))

@@ -114,7 +114,7 @@ def _optuna_values(optuna: Any, leaf: Leaf) -> Any:
 
 def _hyperopt() -> Any:
     try:
-        import hyperopt  # type: ignore[import-untyped]
+        import hyperopt
     except ImportError as absent:
         raise OptionalDependencyError("The searcher 'HyperOpt' needs a package. Run: pip install hyperopt") from absent
     return hyperopt
