@@ -39,7 +39,9 @@ def without_cells(reference: DISCERNData, n_train_cells: int) -> DISCERNData:
     )
     result = DISCERNData(adata, reference.batch_size)
     known = {key: value for key, value in reference.config.items() if key in _LEARNED}
-    result.config = known | _counts_of_none(reference.batches) | {keys.CELLS_ELSEWHERE: {"n_train_cells": n_train_cells}}
+    result.config = (
+        known | _counts_of_none(reference.batches) | {keys.CELLS_ELSEWHERE: {"n_train_cells": n_train_cells}}
+    )
     return result
 
 
