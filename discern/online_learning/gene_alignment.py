@@ -144,13 +144,18 @@ def _described(reference: pd.DataFrame, query: pd.DataFrame, match: _Match, data
 
 def _too_few(reference: pd.DataFrame, query: pd.DataFrame, genes: DataSetGenes, min_overlap: float) -> str:
     share = genes.n_matched / len(reference)
+    kinds = [kind_of_names(names) for names in (reference.index, query.index)]
+    offered = np.floor(share * 100) / 100 if kinds[0] == kinds[1] else 0
+    fewer = (
+        f", or accept fewer with --min-gene-overlap {offered:g} (min_gene_overlap): genes that are missing then count as "
+        "not measured"
+    )
     return (
         f"{genes.data_set}: only {genes.n_matched:,} of the {len(reference):,} genes the model was trained on are there "
         f"({share:.0%}); at least {min_overlap:.0%} are needed. "
-        f"Missing: {_examples(genes.missing)}. The model knows {kind_of_names(reference.index)}, the new data "
-        f"({len(query):,} genes) have {kind_of_names(query.index)}. Give all genes that were measured, named as in the "
-        f"trained data, or accept fewer with --min-gene-overlap {np.floor(share * 100) / 100:g} (min_gene_overlap): "
-        "genes that are missing then count as not measured."
+        f"Missing: {_examples(genes.missing)}. The model knows {kinds[0]}, the new data "
+        f"({len(query):,} genes) have {kinds[1]}. Give all genes that were measured, named as in the trained data"
+        f"{fewer if offered else ''}."
     )
 
 

@@ -53,8 +53,9 @@ class DataSetGenes:
         ]
         if self.renamed:
             parts.append(
-                f"{self.query_names} ({kind_of_names(new for _, new in self.renamed)}) matched to "
-                f"{self.reference_names} of the reference ({kind_of_names(old for old, _ in self.renamed)})"
+                f"{self.query_names} matched to {self.reference_names} of the reference; its genes are called by "
+                f"{kind_of_names(new for _, new in self.renamed)}, the reference's by "
+                f"{kind_of_names(old for old, _ in self.renamed)}"
             )
         kept = [part for part in parts if not part.startswith("0 ")]
         return "; ".join(kept) + "."

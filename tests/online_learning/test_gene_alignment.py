@@ -55,6 +55,16 @@ def test_too_few_of_the_genes_is_an_error_with_examples():
     assert align_genes(genes("A", "B", "C", "D"), genes("A", "C", "D", "X"), 0.75).missing == ["B"]
 
 
+@pytest.mark.parametrize(
+    ("n_genes", "others"), [(20, [name.capitalize() for name in SYMBOLS[1:]]), (20, IDS[1:]), (250, ["GENE"])]
+)
+def test_fewer_genes_are_not_offered_where_the_names_are_of_another_kind_or_hardly_any_is_there(n_genes, others):
+    reference = genes(*(f"GENE{number}" for number in range(n_genes)))
+    with pytest.raises(DataError, match=r"named as in the trained data\.$") as e:
+        align_genes(reference, genes("GENE0", *others))
+    assert "--min-gene-overlap" not in str(e.value)
+
+
 def test_exactly_the_needed_share_is_enough():
     assert align_genes(genes(*"ABCDE"), genes(*"ABCD")).missing == ["E"]
 
@@ -76,7 +86,9 @@ def test_a_column_of_the_new_data_that_holds_the_names_is_used_and_said(caplog):
     np.testing.assert_array_equal(alignment.columns, np.argsort(order))
     assert (alignment.genes.query_names, alignment.genes.reference_names) == ("var['feature_name']", "gene names")
     assert alignment.genes.renamed == tuple(zip(SYMBOLS, IDS, strict=True))
-    assert "var['feature_name'] (Ensembl ids) matched to gene names of the reference (symbols in upper" in caplog.text
+    assert (
+        "var['feature_name'] matched to gene names of the reference; its genes are called by Ensembl ids" in caplog.text
+    )
 
 
 def test_a_column_of_the_reference_that_holds_the_names_is_used():

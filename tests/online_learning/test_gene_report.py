@@ -31,8 +31,8 @@ def test_the_table_has_a_row_for_every_gene_that_is_not_simply_there(tmp_path):
 def test_the_paragraph_names_what_differs_and_nothing_else():
     assert REPORT.summary() == (
         "one: 1,200 of 1,200 genes found. two: 2 of 4 genes found; 2 missing, which count as not measured (A, B); "
-        "1 further genes left out (X); 1 repeated, of which the first counts (C-1); var['symbol'] (Ensembl ids) matched "
-        "to gene names of the reference (symbols in upper case, as in human)."
+        "1 further genes left out (X); 1 repeated, of which the first counts (C-1); var['symbol'] matched to gene "
+        "names of the reference; its genes are called by Ensembl ids, the reference's by symbols in upper case, as in human."
     )
 
 
