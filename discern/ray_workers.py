@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ _LOOPBACK = "127.0.0.1"
 # Ray replaces a loopback address by that of a network interface, and then listens on all of them, unless this is 0. The
 # name speaks of other systems, where 0 is the default; Ray reads it when it is imported.
 _ONE_MACHINE = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_AUTHENTICATION = "RAY_AUTH_MODE"
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -113,7 +115,10 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None, **of_local: Any
 def _connect(address: str, of_local: dict[str, Any]) -> Any:
     """Connect this process to a cluster, or start one, and return the module ``ray``."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
-    with _set(_ONE_MACHINE, "0" if address == LOCAL else None):
+    # a local cluster has a token in any case; said before Ray is imported, it does not warn of it
+    quiet = address == LOCAL and _AUTHENTICATION not in os.environ and "ray" not in sys.modules
+    token = "token" if quiet else None
+    with _set(_ONE_MACHINE, "0" if address == LOCAL else None), _set(_AUTHENTICATION, token):
         import ray
 
         if address == LOCAL:
