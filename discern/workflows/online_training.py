@@ -12,7 +12,6 @@ from discern.config_section import validate_section
 from discern.errors import DataError, ExperimentError
 from discern.io.cell_sources import CellSource, RecordSource
 from discern.io.data import DISCERNData
-from discern.io.experiment_folder import ExperimentFolder
 from discern.io.record_format import TRAINING, VALIDATION, genes_digest
 from discern.io.whole_files import temporary_folder, write_json
 from discern.keys import CELLS_ELSEWHERE, TRAIN
@@ -22,15 +21,16 @@ from discern.online_learning.interruption import unwinding_on_sigterm
 from discern.online_learning.joining import JoinedCells, join_on_disk
 from discern.online_learning.query_recipe import OnlineWAERecipe
 from discern.online_learning.reference import read_reference
+from discern.online_learning.resuming import ready_to_resume
 from discern.online_learning.staging import staged_experiment
 from discern.online_learning.widening import widen
 from discern.preprocessing.cells import OnDisk
-from discern.training.checkpoints import Checkpoint, is_checkpoint, load_family, read_description, save_checkpoint
+from discern.training.checkpoints import is_checkpoint
 from discern.training.config import OnlineTrainingConfig, TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
-from discern.training.fit import evaluate, fit
+from discern.training.fit import fit
 from discern.training.precision import computing_in
-from discern.training.set_up import configured_callbacks, configured_optimizer, monitored_value
+from discern.training.set_up import configured_callbacks, configured_optimizer
 from discern.training.several_devices import on_gpus
 from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment, experiment_of_folder
@@ -86,6 +86,7 @@ def train_online(
     set_gpu_and_threads(config.parallel_pc, gpus, config.deterministic)
     files = _with_columns(filename)
     trained, reference = _trained_model(experiment)
+    _require_cells_to_replay(options, reference)
     n_cpus = experiment.config.input_ds.n_cpus_preprocessing or available_cpus()
     with (
         unwinding_on_sigterm("Online training"),
@@ -104,7 +105,7 @@ def train_online(
                 min_gene_overlap=options.min_gene_overlap,
             )()
             new_batches = [name for name in query.sc_raw.batches if name not in reference.batches]
-            _require_something_to_train(options, new_batches, reference)
+            _require_new_batches(options, new_batches)
             joined = join_on_disk(folder.processed_file, query, place)
             joined.write_h5ad(staging.processed_file)
             if folder.tfrecords.exists() or not reference.n_obs:
@@ -126,7 +127,7 @@ def train_online(
             epochs=range(config.max_steps),
             callbacks=configured_callbacks(config, staging, family),
         )
-        best = _ready_to_resume(staging, config)
+        best = ready_to_resume(staging, config)
     added, epochs = query.sc_raw.n_obs, len(history.epoch)
     _LOGGER.info("%s: %d cells added, %d epochs trained on them", experiment.name, added, epochs)
     return OnlineResult(added, new_batches, epochs, best, query.gene_report.numbers())
@@ -174,16 +175,17 @@ def _trained_model(experiment: Experiment) -> tuple[ModelFamily, DISCERNData]:
     return trained, reference
 
 
-def _require_something_to_train(
-    options: OnlineTrainingConfig, new_batches: Sequence[str], reference: DISCERNData
-) -> None:
+def _require_cells_to_replay(options: OnlineTrainingConfig, reference: DISCERNData) -> None:
+    if options.replay and not reference.n_obs:
+        raise DataError("This experiment was shared without its cells, so none can be replayed. Leave --replay out.")
+
+
+def _require_new_batches(options: OnlineTrainingConfig, new_batches: Sequence[str]) -> None:
     if options.freeze_mode == "new-batches" and not new_batches:
         raise DataError(
             "All batches of the new cells are known to the model, so nothing is left to train with --freeze. "
             "Leave --freeze out, or rename the batches that are others."
         )
-    if options.replay and not reference.n_obs:
-        raise DataError("This experiment was shared without its cells, so none can be replayed. Leave --replay out.")
 
 
 def _family_of_all(experiment: Experiment, trained: ModelFamily, joined: JoinedCells) -> ModelFamily:
@@ -206,32 +208,6 @@ def _sources(records: Path) -> tuple[CellSource, CellSource]:
         return train_cells, valid_cells
     _LOGGER.warning("There are too few new cells to validate on: losses are monitored on those that are trained on.")
     return train_cells, train_cells
-
-
-def _ready_to_resume(folder: ExperimentFolder, config: TrainingConfig) -> float | None:
-    """Let ``train`` start from the best weights, nothing frozen, as for new data; return the best monitored value.
-
-    Weights that ``train`` finds are compared with these on all validation cells, old and new.
-    """
-    best = read_description(folder.best_model)[3].monitored
-    family = load_family(folder.best_model, config.seed)[0]
-    family.compile(configured_optimizer(config), wants_xla(config.XLA))
-    family.model.optimizer.build(family.model.trainable_variables)
-    save_checkpoint(
-        folder.last_state, family, Checkpoint(monitored=_on_all_cells(folder, family, config)), with_state=True
-    )
-    folder.previous_state.unlink(missing_ok=True)  # it has seen epochs, of the new cells only
-    folder.history.replace(folder.online_history)
-    return best
-
-
-def _on_all_cells(folder: ExperimentFolder, family: ModelFamily, config: TrainingConfig) -> float | None:
-    """Return the monitored value of all validation cells; None where it is none of theirs, or there are no records."""
-    name = monitored_value(config)
-    if not name.startswith("val_") or not folder.tfrecords.exists():
-        return None
-    valid = RecordSource(folder.tfrecords, VALIDATION)
-    return evaluate(family, valid, config.batch_size).get(name) if valid.n_cells else None
 
 
 def _parameters_with(experiment: Experiment, files: Mapping[Path, str | None]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from discern.io.data import DISCERNData
 from discern.keys import BATCH, ESTIMATED_COUNTS, MEASURED
 from discern.projection.targets import Target
 from discern.training.checkpoints import load_family, read_description
+from discern.training.fit import evaluate
+from discern.training.set_up import configured_optimizer
 from discern.workflows import online_training as workflow
 from discern.workflows.experiment import experiment_of_folder
 from discern.workflows.online_training import train_online
@@ -153,9 +155,9 @@ def test_training_on_all_cells_starts_from_the_loss_of_the_widened_model(experim
     train_online(experiment, input_paths[2])
     folder = experiment.folder
     family = load_family(folder.best_model)[0]
-    family.compile(workflow.configured_optimizer(experiment.config.training), False)
+    family.compile(configured_optimizer(experiment.config.training), False)
     valid = RecordSource(folder.tfrecords, "validate")
-    expected = workflow.evaluate(family, valid, 64)["val_loss"]
+    expected = evaluate(family, valid, 64)["val_loss"]
     # the penalty draws its samples, so two evaluations differ a little
     assert read_description(folder.last_state)[3].monitored == pytest.approx(expected, rel=0.05)
 
