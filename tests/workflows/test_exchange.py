@@ -240,7 +240,7 @@ def test_a_reference_grows_without_its_cells(shared, tmp_path, caplog):
     query.obs["batch"] = pd.Categorical(["third"] * 80)
     query.write_h5ad(tmp_path / "theirs.h5ad")
     with pytest.raises(DataError, match="none can be replayed"):
-        train_online(found, tmp_path / "theirs.h5ad", replay=0.1)
+        train_online(found, tmp_path / "absent.h5ad", replay=0.1)
     assert train_online(found, tmp_path / "theirs.h5ad", freeze=True).n_cells == 80
     here = RecordSource(found.folder.tfrecords, "training").n_cells
     assert read_description(found.folder.best_model)[2].n_train_cells == n_elsewhere + here
