@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_WITHOUT_TENSORFLOW = {"process", "optimize"}  # in this process
+_WITHOUT_TENSORFLOW = {"process", "optimize", "undo"}  # in this process
 PARAMETERS = click.argument("params", type=click.Path(path_type=Path), metavar="PARAMS")
 
 

@@ -128,21 +128,33 @@ def test_fractions_can_be_allowed(discern, parameters, here, counts):
     assert "are not whole numbers" in finished.stderr
 
 
-def test_processing_imports_neither_tensorflow_nor_scanpy(parameters, here):
-    """They take 700 MB and seconds that preprocessing does not need."""
+def imported_by(*arguments) -> tuple[int, str, str]:
+    """Run the command in a fresh interpreter; return its exit code, the heavy packages it imported, and its messages."""
     script = (
         "import atexit, sys\n"
         "heavy = ('tensorflow', 'keras', 'scanpy', 'ray')\n"
         "atexit.register(lambda: print([name for name in heavy if name in sys.modules]))\n"
-        f"sys.argv = ['discern', 'process', {parameters()!r}, '-q']\n"
+        f"sys.argv = ['discern', *{arguments!r}, '-q']\n"
         "from discern.cli.main import main; main()"
     )
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     finished = subprocess.run(
         [sys.executable, "-c", script], env=variables, capture_output=True, text=True, timeout=120, check=False
     )
-    assert (finished.returncode, finished.stdout, finished.stderr) == (0, "[]\n", "")
+    return finished.returncode, finished.stdout, finished.stderr
+
+
+def test_processing_imports_neither_tensorflow_nor_scanpy(parameters, here):
+    """They take 700 MB and seconds that preprocessing does not need."""
+    assert imported_by("process", parameters()) == (0, "[]\n", "")
     assert (here / "exps" / "run" / "TF_records").is_dir()
+
+
+@pytest.mark.usefixtures("here")
+def test_nor_does_undoing_online_training(parameters):
+    code, heavy, messages = imported_by("onlinetraining", parameters(), "--undo")
+    assert (code, heavy) == (4, "[]\n")
+    assert "There is no online training to undo" in messages
 
 
 def test_a_seed_given_here_drives_the_split_and_is_recorded(discern, parameters, here):
