@@ -39,6 +39,7 @@ NEW_ROWS = ("zeros", "mean")
     metavar="FRACTION",
     help="Refuse files with fewer of the model's genes.",
 )
+@click.option("--max-steps", type=click.IntRange(1), metavar="N", help="Train this many epochs at most.")
 @click.option("--allow-non-counts", is_flag=True, help="Accept fractional values, e.g. from ambient RNA removal.")
 @click.option("--undo", is_flag=True, help="Take back the last online training instead.")
 @SEED

@@ -100,12 +100,14 @@ class OnlineTrainingConfig(ConfigSection):
         new_rows: First values of the rows of new batches: ``zeros``, or the ``mean`` of the rows of old batches.
         replay: Share of the old training cells that are trained on along with the new ones.
         min_gene_overlap: Smallest share of the model's genes that the new cells must have.
+        max_steps: Epochs at most; those of ``training.max_steps`` when null. Few are enough where little is trained.
     """
 
     freeze_mode: FreezeMode = "none"
     new_rows: NewRows = "zeros"
     replay: float = Field(default=0.0, ge=0.0, le=1.0)
     min_gene_overlap: float = Field(default=0.8, gt=0.0, le=1.0)
+    max_steps: PositiveInt | None = None
 
 
 class TrainingConfig(ConfigSection):

@@ -82,6 +82,7 @@ def train_online(
     """
     config, folder = experiment.config.training, experiment.folder
     options = _options(config, online | ({"freeze_mode": "new-batches"} if freeze else {}))
+    config = config.model_copy(update={"max_steps": options.max_steps or config.max_steps})
     gpus = config.GPU if gpus is None else gpus
     set_gpu_and_threads(config.parallel_pc, gpus, config.deterministic)
     files = _with_columns(filename)

@@ -79,7 +79,8 @@ def test_new_rows_may_start_from_the_mean_of_the_old_ones(experiment, input_path
 
 @pytest.mark.parametrize(("replay", "share"), [(0.0, 0), (0.5, 0.5), (1.0, 1)])
 def test_a_share_of_the_old_cells_is_trained_on_again(experiment, input_paths, reference, seen_training, replay, share):
-    result = train_online(experiment, input_paths[2], replay=replay)
+    result = train_online(experiment, input_paths[2], replay=replay, max_steps=2)
+    assert result.epochs == 2
     [(n_train, n_valid, panels)] = seen_training
     data = DISCERNData.from_folder(experiment.folder.path, 64)
     new = {split: len(data.cells_of(split)) - len(reference.cells_of(split)) for split in ("train", "valid")}
