@@ -68,10 +68,13 @@ def _newest_state(folder: ExperimentFolder) -> ExperimentFolder:
         recover(states[-1])
         return states[-1]
     published = (folder.backup / folder.best_model.name).exists()
-    why = " The backup there was made by an earlier version, which kept the job only." if published else ""
+    why = (
+        " The backup there was made by an earlier version, which kept the job only: begin anew with "
+        "`discern process --force`."
+    )
     raise ExperimentError(
-        f"There is no online training to undo: no folder in {folder.backup} holds processed data.{why} "
-        "To begin anew, use `discern process --force`."
+        f"There is no online training to undo: no folder in {folder.backup} holds processed data."
+        f"{why if published else ''}"
     )
 
 
