@@ -12,7 +12,7 @@ try:
 except PackageNotFoundError:  # a source tree that was never installed
     __version__ = "0+unknown"
 
-_PUBLIC = {"DISCERN": "discern.estimator", "WAERecipe": "discern.preprocessing.recipe"}
+_PUBLIC = {"DISCERN": "discern.estimator", "WAERecipe": "discern.preprocessing.recipe", "pl": "discern.pl"}
 
-__all__ = ["DISCERN", "WAERecipe", "__version__"]
+__all__ = ["DISCERN", "WAERecipe", "__version__", "pl"]
 __getattr__, __dir__ = lazy_names(__name__, _PUBLIC)

@@ -10,12 +10,13 @@ def lazy_names(package: str, table: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: Its name, for messages.
-        table: Public name → module that defines it; closed.
+        table: Public name → module that defines it, or that it is itself; closed.
     """
 
     def get(name: str) -> Any:
         if name not in table:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(table[name]), name)
+        module = import_module(table[name])
+        return module if table[name] == f"{package}.{name}" else getattr(module, name)
 
     return get, lambda: sorted(table)

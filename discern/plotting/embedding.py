@@ -1,0 +1,152 @@
+"""Cells before and after reconstruction, and their latent codes, side by side as UMAPs."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from discern.errors import DataError
+from discern.keys import BATCH, CELLTYPE, ESTIMATED_COUNTS, LATENT
+from discern.plotting.showing import axes_for, shown_or_returned
+from discern.umap_pictures import umap_coordinates
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
+_NO_LABEL = "no value"
+_MOST_LABELS = 20
+_LONGEST_LABEL = 28
+_N_COMPONENTS = 32
+_HIGHEST_POINTS = 6000.0
+
+
+def umap(
+    before: AnnData | None,
+    after: AnnData,
+    color: str | Sequence[str] | None = None,
+    *,
+    max_cells: int = 5000,
+    seed: int = 0,
+    ax: Any = None,
+    show: bool | None = None,
+) -> Any:
+    """Draw cells as measured, their latent codes, and cells as reconstructed, one row for each, as UMAPs.
+
+    Rows that the data have nothing for are left out. Expression is reduced to 32 principal components first.
+
+    Args:
+        before: Log expression as measured, X (n_cells, n_genes); None: ``raw`` of ``after``.
+        after: Projected cells: expression in the layer ``estimated_counts`` or X, codes in ``obsm["X_DISCERN"]``.
+        color: Columns of obs, one picture each; ``batch`` and ``celltype``, where there are such, when None.
+        max_cells: Cells to draw at most, chosen at random.
+        seed: Chooses the cells and drives UMAP.
+        ax: As many Matplotlib axes as there are pictures; new ones when None.
+        show: Show the picture and return nothing; as scanpy is set up when None.
+
+    Returns:
+        The axes, an array (n_rows, n_columns), unless they were shown.
+
+    Raises:
+        DataError: A column of obs is missing, or ``before`` has none of the cells.
+    """
+    columns = _columns(after.obs, color)
+    chosen = np.arange(after.n_obs)
+    if after.n_obs > max_cells:
+        chosen = np.sort(np.random.default_rng(seed).choice(after.n_obs, max_cells, replace=False))
+    features = _features(before, after, chosen)
+    axes = axes_for(ax, len(columns), len(features))
+    for row, (title, obs, points) in zip(axes, features, strict=True):
+        coordinates = umap_coordinates(points, seed)
+        for one, column in zip(row, columns, strict=True):
+            draw_embedding(one, coordinates, obs[column])
+            one.set_title(f"{title}, by {column}")
+    return shown_or_returned(axes, show, ax is not None)
+
+
+def _columns(obs: pd.DataFrame, color: str | Sequence[str] | None) -> list[str]:
+    if color is None:
+        color = [column for column in (BATCH, CELLTYPE) if column in obs]
+    columns = [color] if isinstance(color, str) else list(color)
+    missing = [column for column in columns if column not in obs]
+    if missing or not columns:
+        named = f"Column '{missing[0]}' is missing from obs" if missing else "There is no column to colour cells by"
+        raise DataError(f"{named}. Found: {', '.join(map(str, obs.columns))}. Name one of these with color.")
+    return columns
+
+
+def _features(before: AnnData | None, after: AnnData, chosen: np.ndarray) -> list[tuple[str, pd.DataFrame, np.ndarray]]:
+    """Return title, annotation and features, (n_cells, n_features), of every row of pictures."""
+    obs = after.obs.iloc[chosen]
+    found = []
+    if before is not None:
+        names = obs.index.intersection(before.obs_names)
+        if not len(names):
+            raise DataError("No cell of `after` is in `before`. Give the same cells, with the same names.")
+        measured = before.X[before.obs_names.get_indexer(names)]
+        found.append(("as measured", obs.loc[names], components(measured)))
+    elif after.raw is not None:
+        found.append(("as measured", obs, components(after.raw.X[chosen])))
+    if LATENT in after.obsm:
+        found.append(("latent codes", obs, np.asarray(after.obsm[LATENT])[chosen]))
+    estimates = after.layers.get(ESTIMATED_COUNTS, after.X)
+    if estimates is not None:
+        found.append(("reconstructed", obs, components(estimates[chosen])))
+    return found
+
+
+def components(expression: Any) -> np.ndarray:
+    """Return the coordinates of cells in their leading principal components, float32 (n_cells, 32 or fewer).
+
+    Args:
+        expression: Log expression, sparse or dense (n_cells, n_genes).
+    """
+    from sklearn.decomposition import PCA
+
+    dense = expression.toarray() if sparse.issparse(expression) else np.asarray(expression)
+    n_components = min(_N_COMPONENTS, *dense.shape)
+    return PCA(n_components, svd_solver="randomized", random_state=0).fit_transform(
+        dense.astype(np.float32, copy=False)
+    )
+
+
+def draw_embedding(axes: Any, coordinates: np.ndarray, labels: pd.Series) -> None:
+    """Draw cells as points, coloured by their labels, with a legend below.
+
+    Args:
+        axes: Matplotlib axes.
+        coordinates: (n_cells, 2).
+        labels: One per cell, (n_cells,); the order of categories is that of the legend.
+    """
+    import matplotlib
+
+    known = labels.astype("category")
+    names = [str(name) for name in known.cat.categories]
+    palette = _COLOURS if len(names) <= len(_COLOURS) else matplotlib.colormaps["tab20"](np.arange(20))
+    colours = np.array(
+        [matplotlib.colors.to_rgba(palette[code % len(palette)]) for code in range(len(names))]
+        + [matplotlib.colors.to_rgba("lightgrey")]
+    )
+    order = np.random.default_rng(0).permutation(len(known))  # no group hides another
+    size = max(2.0, min(20.0, _HIGHEST_POINTS / max(1, len(known))))
+    codes = known.cat.codes.to_numpy()[order]  # −1, no label, takes the last colour
+    axes.scatter(*coordinates[order].T, c=colours[codes], s=size, linewidths=0, rasterized=True)
+    if known.isna().any():
+        names.append(_NO_LABEL)
+    for code, name in enumerate(names[:_MOST_LABELS]):
+        axes.scatter([], [], color=colours[-1 if name == _NO_LABEL else code], s=30, label=plain_label(name))
+    if len(names) > _MOST_LABELS:
+        axes.scatter([], [], alpha=0, label=f"and {len(names) - _MOST_LABELS} more")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, fontsize=9, ncols=min(3, len(names) or 1)
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_color("0.8")
+
+
+def plain_label(name: str) -> str:
+    """Return a label of bounded length that Matplotlib neither hides nor reads as a formula."""
+    text = "".join(one for one in name if one.isprintable())
+    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
