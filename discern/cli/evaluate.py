@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "processed data. Repeatable.",
 )
 @click.option("--cells", type=click.IntRange(20), default=10_000, show_default=True, help="Cells to look at, at most.")
+@click.option("--no-report", is_flag=True, help="Leave out report.html, which takes UMAPs of 2,000 cells.")
 @SEED
 @global_options
 @click.pass_obj
@@ -45,12 +46,13 @@ def evaluate(
     thin: float | None,
     compare: tuple[str, ...],
     cells: int,
+    no_report: bool,
     seed: int | None,
 ) -> None:
     """Measure the reconstruction of every trained experiment in PARAMS.
 
     Cells of other batches, decoded into the target batch, are compared with real cells of it, and so are honest
-    baselines. Writes evaluation/metrics.json and metrics.csv.
+    baselines. Writes evaluation/metrics.json, metrics.csv and report.html, a page that opens in any browser.
     """
     from discern.evaluation.other_estimates import OtherEstimate
 
@@ -63,6 +65,7 @@ def evaluate(
         thin=thin,
         compare=[OtherEstimate.parse(text) for text in compare],
         n_cells=cells,
+        report=not no_report,
     )
     for outcome in outcomes:
         if not outcome.exit_code:

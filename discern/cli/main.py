@@ -19,6 +19,7 @@ from discern.cli.onlinetraining import onlinetraining
 from discern.cli.optimize import optimize
 from discern.cli.process import process
 from discern.cli.project import project
+from discern.cli.report import report
 from discern.cli.schema import schema
 from discern.cli.session import Session, global_options
 from discern.cli.train import train
@@ -67,6 +68,7 @@ for _command in (
     train,
     project,
     evaluate,
+    report,
     optimize,
     onlinetraining,
     export,

@@ -1,5 +1,6 @@
 """``evaluate``: measure the reconstruction of a trained experiment against the truth and against honest baselines."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,17 @@ from discern.errors import DataError, ExperimentError
 from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
 from discern.evaluation.findings import Findings
 from discern.evaluation.other_estimates import OtherEstimate, check_names
+from discern.evaluation.report import Record, report_page
 from discern.evaluation.sampling import deepest_batch
+from discern.evaluation.shown_cells import shown_cells
 from discern.io.processed_cells import ProcessedCells, open_own_cells
+from discern.io.provenance import read_steps
+from discern.io.whole_files import write_text
 from discern.keys import BATCH, CELLTYPE
 from discern.models.contract import ModelFamily
+from discern.plotting.losses import loss_table
+from discern.plotting.zero_calibration import write_calibration
+from discern.plotting.zeros import ZEROS_FILE
 from discern.training.devices import set_gpu_and_threads
 from discern.workflows.experiment import Experiment
 from discern.workflows.project import require_model, trained_family
@@ -22,6 +30,8 @@ from discern.workflows.thinned import train_thinned
 from discern.workflows.working_alone import working_alone
 
 DEFAULT_CELLS = 10_000
+REPORT_FILE = "report.html"
+_LOGGER = logging.getLogger(__name__)
 
 
 @working_alone("evaluate")
@@ -33,9 +43,12 @@ def evaluate(
     thin: float | None = None,
     compare: Sequence[OtherEstimate] = (),
     n_cells: int = DEFAULT_CELLS,
+    report: bool = True,
     gpus: list[int] | None = None,
 ) -> list[Path]:
-    """Score the reconstruction of a trained experiment; write ``evaluation/metrics.json`` and ``metrics.csv``.
+    """Score the reconstruction of a trained experiment.
+
+    Writes ``evaluation/metrics.json``, ``metrics.csv`` and, unless it is not wanted, ``zeros.csv`` and ``report.html``.
 
     Args:
         experiment: A trained experiment.
@@ -44,6 +57,7 @@ def evaluate(
         thin: Also train a sub-experiment in which counts of half of the target's cells are kept with this probability.
         compare: Estimates that other tools made of the same cells.
         n_cells: Cells to look at, at most.
+        report: Write the report.
         gpus: GPUs to use in place of the configured ones.
 
     Returns:
@@ -74,18 +88,47 @@ def evaluate(
             compare_with_reference(_family_of(experiment, cells), cells, settings, findings)
         else:
             findings.note("There is one batch only: nothing is compared with a reference batch.")
+        has_others = len(cells.batches) > 1
+    shown = experiment
     if thin is not None:
-        _compare_thinned(experiment, thin, replace(settings, others=()), findings, gpus)
-    return findings.evaluation().write(experiment.folder.evaluation)
+        thinned = _compare_thinned(experiment, thin, replace(settings, others=()), findings, gpus)
+        shown = experiment if has_others else thinned
+    paths = findings.evaluation().write(experiment.folder.evaluation)
+    return [*paths, *_write_report(experiment, shown, settings, findings)] if report else paths
+
+
+def _write_report(experiment: Experiment, shown: Experiment, settings: Settings, findings: Findings) -> list[Path]:
+    """Write the calibration of zeros and the report.
+
+    Args:
+        experiment: What was evaluated.
+        shown: The experiment whose cells are shown: the one with thinned cells where there is one batch only.
+        settings: What was compared.
+        findings: What was found.
+    """
+    _LOGGER.info("Drawing the report")
+    with open_own_cells(shown.folder, shown.config.training.batch_size) as cells:
+        sample = shown_cells(trained_family(shown), cells, settings.target, settings.labels, settings.seed)
+    folder = experiment.folder
+    paths = [folder.evaluation / ZEROS_FILE, folder.evaluation / REPORT_FILE]
+    if sample.decoding.calibration is None:
+        paths.pop(0).unlink(missing_ok=True)
+    else:
+        write_calibration(paths[0], sample.decoding.calibration)
+    history = loss_table(folder) if folder.history.is_file() else None
+    record = Record(read_steps(folder.provenance) or [], history)
+    write_text(paths[-1], report_page(findings.evaluation(), sample, record))
+    return paths
 
 
 def _compare_thinned(
     experiment: Experiment, thin: float, settings: Settings, findings: Findings, gpus: list[int] | None
-) -> None:
+) -> Experiment:
     thinned = train_thinned(experiment, settings.target, thin, settings.labels, gpus)
     family = trained_family(thinned.experiment)
     with open_own_cells(thinned.experiment.folder, thinned.experiment.config.training.batch_size) as cells:
         compare_with_hidden(family, cells, thinned.batch, thinned.hidden, settings, findings)
+    return thinned.experiment
 
 
 def _label_column(obs: pd.DataFrame, labels: str | None, findings: Findings) -> str | None:

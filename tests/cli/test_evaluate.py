@@ -41,15 +41,21 @@ def test_the_table_is_printed_with_the_best_marked(discern, parameters, given):
     assert str(Path("exps/run/evaluation/metrics.csv")) in finished.stdout.splitlines()[-1]
 
 
+def test_the_report_is_written_unless_it_is_not_wanted(discern, parameters, given):
+    assert discern("evaluate", parameters()).exit_code == 0
+    assert given["report"] is True
+
+
 def test_options_reach_the_workflow(discern, parameters, given):
     arguments = ("--target", "good", "--labels", "kind", "--thin", "0.2", "--compare", "a=x.h5ad", "--compare", "b=y")
-    assert discern("evaluate", parameters(), *arguments, "--cells", 500, "--seed", 3).exit_code == 0
+    assert discern("evaluate", parameters(), *arguments, "--cells", 500, "--seed", 3, "--no-report").exit_code == 0
     assert given == {
         "target": "good",
         "labels": "kind",
         "thin": 0.2,
         "compare": [OtherEstimate("a", Path("x.h5ad")), OtherEstimate("b", Path("y"))],
         "n_cells": 500,
+        "report": False,
         "seed": 3,
     }
 

@@ -1,6 +1,7 @@
 import copy
 import json
 import shutil
+from functools import partial
 
 import anndata
 import numpy as np
@@ -13,11 +14,12 @@ from discern.errors import DataError, ExperimentError
 from discern.evaluation.measures import DISTRIBUTION, HIDDEN_TRUTH, REFERENCE
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.table import read_evaluation
-from discern.workflows.evaluate import evaluate
+from discern.workflows.evaluate import evaluate as evaluate_and_report
 from discern.workflows.experiment import read_experiments
 from discern.workflows.process import process
 from discern.workflows.train import train
 
+evaluate = partial(evaluate_and_report, report=False)
 N_CELLS, N_GENES = 360, 80
 EXPERIMENT = {
     "input_ds": {
@@ -52,6 +54,12 @@ def typed_cells():
 def small_forests(monkeypatch):
     """Growing forests of full size takes most of the time of an evaluation."""
     monkeypatch.setattr("discern.evaluation.distribution._N_TREES", 5)
+
+
+@pytest.fixture
+def quick_umap(monkeypatch):
+    """Coordinates are the first two features: nothing has to be compiled."""
+    monkeypatch.setattr("discern.evaluation.shown_cells.umap_coordinates", lambda features, seed: features[:, :2])
 
 
 def trained_experiment(folder, adata):
@@ -215,12 +223,81 @@ def test_what_was_thinned_and_what_was_taken_away_are_the_counts(trained):
     np.testing.assert_array_equal(thinned.hidden(cells, genes).toarray(), raw[cells, genes].layers["hidden"].toarray())
 
 
-def test_one_batch_has_hidden_counts_only(tmp_path):
+def test_one_batch_has_hidden_counts_only(tmp_path, quick_umap):
     adata = typed_cells()
     adata.obs["batch"] = pd.Categorical(["only"] * N_CELLS)
     one = trained_experiment(tmp_path, adata)
     with pytest.raises(DataError, match="--thin FRACTION"):
         evaluate(one)
-    found = read_evaluation(evaluate(one, thin=0.4)[0])
+    paths = evaluate_and_report(one, thin=0.4)
+    page = paths[-1].read_text(encoding="utf-8")
+    assert "only (thinned)" in page
+    assert "360 cells, 180 of them from only" in page
+    found = read_evaluation(paths[0])
     assert {measure.group for measure in found.measures()} == {HIDDEN_TRUTH}
     assert any("one batch only" in note for note in found.notes)
+
+
+def test_the_report_is_written_beside_the_metrics(trained, quick_umap):
+    paths = evaluate_and_report(trained, labels="kind", n_cells=200)
+    assert [path.name for path in paths] == ["metrics.json", "metrics.csv", "zeros.csv", "report.html"]
+    page = paths[-1].read_text(encoding="utf-8")
+    assert "run, decoded into good" in page
+    assert "A random sample of 360 cells, 240 of them from good" in page
+    assert page.count("<figure>") == 6 + 4 + 3 + 5
+    losses = pd.read_csv(trained.folder.history)
+    assert f"lowest {losses['val_loss'].min():.4g} in epoch 1" in page
+    assert [path.read_bytes() for path in evaluate_and_report(trained, labels="kind", n_cells=200)] == [
+        path.read_bytes() for path in paths
+    ]
+
+
+def test_the_report_shows_what_projection_gives(trained, quick_umap):
+    from discern.evaluation.shown_cells import shown_cells
+    from discern.io.processed_cells import open_own_cells
+    from discern.plotting.zeros import calibration_of
+    from discern.projection.targets import Target
+    from discern.workflows.project import project, trained_family
+
+    projected = anndata.read_h5ad(project(trained, [Target("batch", "good")])[0])
+    with open_own_cells(trained.folder, 32) as cells:
+        shown = shown_cells(trained_family(trained), cells, "good", "kind", 0)
+    good = (projected.obs["batch"] == "good").to_numpy()
+    estimates = projected.layers["estimated_counts"].astype(np.float64)
+    np.testing.assert_allclose(shown.decoding.total, np.expm1(estimates).sum(axis=1), rtol=1e-4)
+    np.testing.assert_allclose(shown.decoding.latent, projected.obsm["X_DISCERN"], atol=1e-5)
+    probability = projected.layers["estimated_dropouts"].astype(np.float64)
+    np.testing.assert_allclose(shown.decoding.expected_zeros, 1 - probability[good].mean(axis=0), rtol=1e-5)
+    seen = projected.raw.X.toarray() > 0
+    np.testing.assert_allclose(shown.decoding.observed_zeros, 1 - seen[good].mean(axis=0), rtol=1e-6)
+    expected = calibration_of(projected)
+    assert shown.decoding.calibration["n"].sum() == expected["n"].sum() == good.sum() * projected.n_vars
+    overall = [np.average(table["probability"], weights=table["n"]) for table in (shown.decoding.calibration, expected)]
+    assert overall[0] == pytest.approx(overall[1], rel=1e-5)
+    assert list(shown.types.cat.categories) == ["B", "T"]
+    assert set(shown.markers.table["type"]) == {"B", "T"}
+
+
+def test_genes_that_were_not_measured_are_not_counted_as_zeros(trained, quick_umap):
+    from discern.evaluation.shown_cells import decode
+    from discern.io.processed_cells import ProcessedCells, open_own_cells
+    from discern.workflows.project import trained_family
+
+    with open_own_cells(trained.folder, 32) as cells:
+        data = cells.sample(40)
+    data.obs["dataset"] = pd.Categorical(np.where(np.arange(40) % 2, "all", "few"))
+    measured = np.ones(data.n_vars, dtype=bool)
+    measured[3] = False
+    data.varm["measured"] = pd.DataFrame({"few": measured}, index=data.var_names)
+    everywhere = np.ones(40, dtype=bool)
+    found = decode(trained_family(trained), ProcessedCells.of(data), "good", np.arange(5), everywhere)
+    counts = data.layers["counts"].toarray()
+    assert found.observed_zeros[3] == pytest.approx((counts[1::2, 3] == 0).mean())
+    assert found.observed_zeros[4] == pytest.approx((counts[:, 4] == 0).mean())
+    assert found.calibration["n"].sum() == counts.size - 20
+
+
+def test_without_labels_there_is_a_report_too(trained, quick_umap):
+    page = evaluate_and_report(trained, n_cells=200)[-1].read_text(encoding="utf-8")
+    assert "No marker genes" in page
+    assert page.count("<figure>") == 3 + 4 + 5

@@ -1,0 +1,249 @@
+"""What a report shows of single cells: a sample of them before and after decoding, and what that says of the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from discern.evaluation.baselines import smooth_within_batches
+from discern.evaluation.comparison import data_at
+from discern.evaluation.component_space import N_COMPONENTS, leading_loadings
+from discern.evaluation.marker_genes import MarkerGenes, marker_genes
+from discern.evaluation.neighbourhoods import Neighbourhood, neighbourhood
+from discern.evaluation.sampling import choose_genes, type_codes
+from discern.evaluation.type_moments import type_moments
+from discern.io.processed_cells import ProcessedCells
+from discern.keys import BATCH
+from discern.models.contract import ModelFamily
+from discern.plotting.zero_calibration import ZeroCalibration
+from discern.projection.batch_labels import BatchLabels, own_labels
+from discern.projection.decoding import decoded_slices, encoded_slices
+from discern.umap_pictures import umap_coordinates
+
+N_SHOWN = 2000
+MEASURED_SPACE, LATENT_SPACE, RECONSTRUCTED_SPACE = "as measured", "latent codes", "reconstructed"
+NO_TYPE = "no type"
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Cells decoded into the target batch.
+
+    Attributes:
+        latent: Codes, float32 (n_cells, n_latent).
+        expression: What the decoder expects, of the chosen genes, float32 (n_cells, n_chosen).
+        total: Sum over all genes of the expected expression, no longer a logarithm, (n_cells,).
+        expected_zeros: For every gene the expected share of target cells without a count, (n_genes,); None for a family
+            that estimates no probabilities.
+        observed_zeros: The share of target cells that had none, (n_genes,); NaN for a gene that was not measured.
+        calibration: The same by estimated probability.
+    """
+
+    latent: np.ndarray
+    expression: np.ndarray
+    total: np.ndarray
+    expected_zeros: np.ndarray | None
+    observed_zeros: np.ndarray
+    calibration: pd.DataFrame | None
+
+
+@dataclass(frozen=True)
+class ShownCells:
+    """A sample of cells, at best half of it from the target batch.
+
+    Attributes:
+        target: The batch all cells are decoded into.
+        batches: Batch of every cell, (n_cells,).
+        types: Type of every cell, (n_cells,); None without labels.
+        library_size: Counts of every cell, (n_cells,).
+        normalised_to: What counts per cell are normalised to; None when they are not.
+        coordinates: UMAP coordinates, (n_cells, 2), by the name of the space.
+        neighbourhoods: What the neighbours of cells are, by the name of the space.
+        decoding: Cells after decoding.
+        spread: Median over genes of the variance within types of reconstructed cells of other batches, as multiple of
+            that of averages over 15 neighbours; NaN without such cells.
+        markers: Marker genes of types; None without labels.
+    """
+
+    target: str
+    batches: pd.Series
+    types: pd.Series | None
+    library_size: np.ndarray
+    normalised_to: float | None
+    coordinates: dict[str, np.ndarray]
+    neighbourhoods: dict[str, Neighbourhood]
+    decoding: Decoding
+    spread: float
+    markers: MarkerGenes | None
+
+
+def shown_cells(
+    family: ModelFamily, cells: ProcessedCells, target: str, labels: str | None, seed: int, n_cells: int = N_SHOWN
+) -> ShownCells:
+    """Choose cells and decode them into the target batch.
+
+    Args:
+        family: A trained family that can encode and decode.
+        cells: The processed cells it was trained on.
+        target: A batch of them.
+        labels: obs column of cell types; None: there are none.
+        seed: Chooses the cells and drives UMAP.
+        n_cells: Cells to choose at most.
+    """
+    names = cells.obs[BATCH].astype(str).to_numpy()
+    positions = balanced_positions(names == target, n_cells, np.random.default_rng(seed))
+    data = data_at(cells, positions)
+    of_target = names[positions] == target
+    expression = sparse.csr_matrix(data.X)
+    genes = choose_genes(
+        expression[of_target] if of_target.sum() > 1 else expression, np.ones(cells.n_vars, dtype=bool)
+    )
+    decoding = decode(family, ProcessedCells.of(data), target, genes, of_target)
+    measured = expression[:, genes].toarray().astype(np.float32, copy=False)
+    codes, types = _types(data.obs, labels)
+    batches = data.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
+    spaces = {
+        MEASURED_SPACE: _components(measured),
+        LATENT_SPACE: decoding.latent,
+        RECONSTRUCTED_SPACE: _components(decoding.expression),
+    }
+    markers = None
+    if types is not None and len(types.cat.categories):
+        markers = marker_genes(
+            measured, decoding.expression, codes, list(types.cat.categories), of_target, data.var_names[genes]
+        )
+    return ShownCells(
+        target,
+        data.obs[BATCH].astype(str).astype("category"),
+        types,
+        np.asarray(cells.library_size)[positions],
+        cells.transform.library_size,
+        {name: umap_coordinates(points, seed) for name, points in spaces.items()},
+        {name: neighbourhood(points, batches, codes) for name, points in spaces.items()},
+        decoding,
+        spread_within_types(
+            decoding.expression[~of_target], measured[~of_target], codes[~of_target], batches[~of_target]
+        ),
+        markers,
+    )
+
+
+def balanced_positions(of_target: np.ndarray, n_cells: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the positions of random cells, ascending, at best half of them from the target batch.
+
+    Args:
+        of_target: Which cells are, bool (n_all_cells,).
+        n_cells: How many at most.
+        rng: Chooses.
+    """
+    inside, outside = np.flatnonzero(of_target), np.flatnonzero(~of_target)
+    n_inside = min(len(inside), max(n_cells // 2, n_cells - len(outside)))
+    n_outside = min(len(outside), n_cells - n_inside)
+    chosen = [rng.choice(inside, n_inside, replace=False), rng.choice(outside, n_outside, replace=False)]
+    return np.sort(np.concatenate(chosen)).astype(np.int64)
+
+
+def decode(
+    family: ModelFamily, cells: ProcessedCells, target: str, genes: np.ndarray, of_target: np.ndarray
+) -> Decoding:
+    """Decode cells into one batch; compare the zeros of cells that are from it.
+
+    Args:
+        family: A trained family that can encode and decode.
+        cells: Processed cells in memory.
+        target: A batch of the model.
+        genes: Positions of the genes to keep, (n_chosen,).
+        of_target: Which cells are from the target batch, bool (n_cells,).
+    """
+    batches = family.data.batches
+    into = BatchLabels.same_for_all(np.eye(len(batches), dtype=np.float32)[batches.index(target)], cells.n_obs)
+    latent: list[np.ndarray] = []
+    expression, total = np.empty((cells.n_obs, len(genes)), dtype=np.float32), np.empty(cells.n_obs)
+    zeros = _Zeros(np.zeros(cells.n_vars), np.zeros(cells.n_vars), np.zeros(cells.n_vars), ZeroCalibration())
+    slices = encoded_slices(family, cells, own_labels(cells, batches))
+    for piece in decoded_slices(family, slices, into, np.random.default_rng(0)):
+        latent.append(piece.latent.mean)
+        expression[piece.cells] = piece.decoded.expression[:, genes]
+        total[piece.cells] = np.expm1(piece.decoded.expression).sum(axis=1, dtype=np.float64)
+        rows = np.flatnonzero(of_target[piece.cells])
+        measured = None if cells.panels is None else cells.panels.measured(piece.cells)[rows]
+        seen = cells.counts[piece.cells][rows].toarray() > 0
+        probability = piece.decoded.probability
+        zeros.add(None if probability is None else probability[rows], seen, measured)
+    observed = 1 - zeros.share(zeros.seen)
+    if not zeros.calibration.n.any():
+        return Decoding(np.concatenate(latent), expression, total, None, observed, None)
+    expected = 1 - zeros.share(zeros.probability)
+    return Decoding(np.concatenate(latent), expression, total, expected, observed, zeros.calibration.table())
+
+
+@dataclass
+class _Zeros:
+    """Sums over cells for every gene, (n_genes,) each."""
+
+    n: np.ndarray
+    seen: np.ndarray
+    probability: np.ndarray
+    calibration: ZeroCalibration
+
+    def add(self, probability: np.ndarray | None, seen: np.ndarray, measured: np.ndarray | None) -> None:
+        known = np.ones(seen.shape, dtype=bool) if measured is None else measured
+        self.n += known.sum(axis=0)
+        self.seen += (seen & known).sum(axis=0)
+        if probability is not None:
+            self.probability += np.where(known, probability, 0).sum(axis=0, dtype=np.float64)
+            self.calibration.add(probability[known].astype(np.float64), seen[known])
+
+    def share(self, total: np.ndarray) -> np.ndarray:
+        """Return means over the cells in which a gene was measured; NaN without any."""
+        return np.divide(total, self.n, out=np.full(len(total), np.nan), where=self.n > 0)
+
+
+def spread_within_types(
+    reconstructed: np.ndarray, measured: np.ndarray, types: np.ndarray, batches: np.ndarray
+) -> float:
+    """Return how much reconstructed cells vary within a type, as multiple of averages over 15 neighbours.
+
+    The noise of counting is in neither, so that a small number means that cells of a type were made alike. Taken is the
+    median over genes and types; cells without a type are one of their own when there are no types.
+
+    Args:
+        reconstructed: Log expression, (n_cells, n_genes).
+        measured: The same cells as measured, same shape.
+        types: Codes of their types, (n_cells,); below 0: none.
+        batches: Codes of their batches, (n_cells,).
+
+    Returns:
+        The ratio; NaN where no type has ten cells or nothing varies.
+    """
+    groups = np.zeros_like(types) if (types < 0).all() else types
+    if not len(groups):
+        return float("nan")
+    n_types = int(groups.max()) + 1
+    smoothed = smooth_within_batches(measured, batches)
+    before, after = (type_moments(one, groups, n_types) for one in (smoothed, reconstructed))
+    large = before.n_cells >= 10
+    varies = before.variance[large] > 0
+    ratios = after.variance[large][varies] / before.variance[large][varies]
+    return float(np.median(ratios)) if ratios.size else float("nan")
+
+
+def _types(obs: pd.DataFrame, labels: str | None) -> tuple[np.ndarray, pd.Series | None]:
+    """Return codes, (n_cells,), and labels of the types with enough cells; −1 and no value for others."""
+    if labels is None:
+        return np.full(len(obs), -1), None
+    codes, names = type_codes(obs[labels], [np.arange(len(obs))])
+    return codes, pd.Series(pd.Categorical.from_codes(codes, names), index=obs.index)
+
+
+def _components(expression: np.ndarray) -> np.ndarray:
+    centred = expression - expression.mean(axis=0)
+    return centred @ leading_loadings(centred, N_COMPONENTS)
+
+
+def batch_sizes(batches: Sequence[str] | pd.Series) -> dict[str, int]:
+    """Return how many cells every batch has, the largest first."""
+    counts = pd.Series(list(batches)).value_counts()
+    return {str(name): int(n) for name, n in counts.items()}
