@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from discern.cli.quiet_tensorflow import import_tensorflow
 from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_options, open_experiments, run_mode
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def evaluate(
     Cells of other batches, decoded into the target batch, are compared with real cells of it, and so are honest
     baselines. Writes evaluation/metrics.json, metrics.csv and report.html, a page that opens in any browser.
     """
+    import_tensorflow(session.verbosity)  # what comes next imports it, too
     from discern.evaluation.other_estimates import OtherEstimate
 
     outcomes = run_mode(

@@ -138,6 +138,7 @@ def imported_by(*arguments) -> tuple[int, str, str]:
         "from discern.cli.main import main; main()"
     )
     variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    variables.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which would hide what is not held back
     finished = subprocess.run(
         [sys.executable, "-c", script], env=variables, capture_output=True, text=True, timeout=120, check=False
     )
@@ -155,6 +156,12 @@ def test_nor_does_undoing_online_training(parameters):
     code, heavy, messages = imported_by("onlinetraining", parameters(), "--undo")
     assert (code, heavy) == (4, "[]\n")
     assert "There is no online training to undo" in messages
+
+
+@pytest.mark.usefixtures("here")
+def test_evaluating_holds_back_what_tensorflow_prints():
+    code, _, messages = imported_by("evaluate", "absent.json")
+    assert (code, messages) == (2, "Error: absent.json does not exist.\n")
 
 
 def test_a_seed_given_here_drives_the_split_and_is_recorded(discern, parameters, here):
