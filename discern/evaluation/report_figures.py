@@ -21,6 +21,8 @@ from discern.plotting.zeros import draw_zeros
 _DPI = 110
 _MOST_TERMS = 6
 _NAMED = 6
+_WIDE = 8.0
+_N_EDGES = 41
 _TARGET_COLOUR, _OTHER_COLOUR = "#0072B2", "#D55E00"
 
 
@@ -190,20 +192,22 @@ def _histograms(
 
     usable = values[np.isfinite(values) & (values > 0)]
     ends = [*usable, *([] if goal is None else [goal])] or [1.0]
-    low, high = min(ends), max(ends)
-    edges = np.geomspace(low / 1.05, high * 1.05, 41)
+    low, high = min(ends) / 1.05, max(ends) * 1.05
+    is_wide = high > _WIDE * low
+    edges = np.geomspace(low, high, _N_EDGES) if is_wide else np.linspace(low, high, _N_EDGES)
     for name, cells, colour in sides:
         weights = np.full(cells.sum(), 1 / cells.sum())
         axes.hist(values[cells], edges, weights=weights, histtype="step", lw=1.5, color=colour, label=plain_label(name))
     if goal is not None:
         axes.axvline(goal, color="0.4", ls="--", lw=1)
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    if is_wide:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=label, ylabel="share of cells")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
 
 def marker_pictures(markers: MarkerGenes) -> list[Picture]:

@@ -1,7 +1,12 @@
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+import discern as discern_package
 from discern.evaluation.table import Evaluation, Method
 
 
@@ -38,6 +43,24 @@ def test_names_that_differ_are_short_and_the_page_has_a_name(discern, evaluated,
     page = (here / "comparison.html").read_text(encoding="utf-8")
     assert ">two<" in page
     assert "exps/" not in page
+
+
+def test_no_tensorflow_is_needed(evaluated, here):
+    program = (
+        "import sys; from discern.cli.main import cli; cli(['report', 'exps/one'], standalone_mode=False);"
+        "sys.exit(bool({'tensorflow', 'keras', 'scanpy', 'matplotlib'} & set(sys.modules)))"
+    )
+    evaluated("exps/one", 0.1)
+    path = os.pathsep.join([str(Path(discern_package.__file__).parents[1]), *filter(None, sys.path)])
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert (here / "comparison.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,20 @@ def contrast(text, ground):
 
     low, high = sorted((luminance(text), luminance(ground)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_a_bad_page_is_noticed(browser, tmp_path):
+    path = tmp_path / "bad.html"
+    path.write_text(
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><div style="width:600px">x</div>'
+        '<script>console.error("a"); throw new Error("b")</script><img src="http://127.0.0.1:9/absent.png">'
+    )
+    events = browser.open(path, PHONE)
+    assert {"Runtime.exceptionThrown", "Runtime.consoleAPICalled"} <= {event["method"] for event in events}
+    assert any(
+        event["params"]["request"]["url"].startswith("http:")
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    )
+    assert browser.value("document.documentElement.scrollWidth") > PHONE[0]
+    assert contrast("rgb(200, 200, 200)", "rgb(255, 255, 255)") < 2

@@ -1,8 +1,8 @@
 import pytest
 
 from discern.evaluation.measures import MEASURES
-from discern.evaluation.measures_table import count_marks, judged_method
-from discern.evaluation.verdicts import verdict
+from discern.evaluation.measures_table import DRAWN, RECONSTRUCTED, count_marks, judged_method
+from discern.evaluation.verdicts import AS_MEASURED, verdict
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,13 @@ def test_zeros_are_judged_by_the_estimate_that_has_some(evaluation_of):
     judged = {name: judged_method(evaluation, MEASURES[name]) for name in ("zero_fraction_error", "mmd")}
     assert judged == {"zero_fraction_error": "zeros drawn", "mmd": "reconstructed"}
     assert count_marks(evaluation) == {"pass": 1, "warn": 0, "fail": 1}
+
+
+def test_names_are_those_of_the_columns():
+    from discern.evaluation import methods
+
+    assert (methods.RECONSTRUCTED.name, methods.DRAWN.name, methods.AS_MEASURED.name) == (
+        RECONSTRUCTED,
+        DRAWN,
+        AS_MEASURED,
+    )
