@@ -13,40 +13,16 @@ from discern.evaluation.component_space import N_COMPONENTS, leading_loadings
 from discern.evaluation.marker_genes import MarkerGenes, marker_genes
 from discern.evaluation.neighbourhoods import Neighbourhood, neighbourhood
 from discern.evaluation.sampling import choose_genes, type_codes
+from discern.evaluation.shown_decoding import Decoding, decode
 from discern.evaluation.type_moments import type_moments
 from discern.io.processed_cells import ProcessedCells
 from discern.keys import BATCH
 from discern.models.contract import ModelFamily
-from discern.plotting.zero_calibration import ZeroCalibration
-from discern.projection.batch_labels import BatchLabels, own_labels
-from discern.projection.decoding import decoded_slices, encoded_slices
 from discern.umap_pictures import umap_coordinates
 
 N_SHOWN = 2000
 MEASURED_SPACE, LATENT_SPACE, RECONSTRUCTED_SPACE = "as measured", "latent codes", "reconstructed"
 NO_TYPE = "no type"
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """Cells decoded into the target batch.
-
-    Attributes:
-        latent: Codes, float32 (n_cells, n_latent).
-        expression: What the decoder expects, of the chosen genes, float32 (n_cells, n_chosen).
-        total: Sum over all genes of the expected expression, no longer a logarithm, (n_cells,).
-        expected_zeros: For every gene the expected share of target cells without a count, (n_genes,); None for a family
-            that estimates no probabilities.
-        observed_zeros: The share of target cells that had none, (n_genes,); NaN for a gene that was not measured.
-        calibration: The same by estimated probability.
-    """
-
-    latent: np.ndarray
-    expression: np.ndarray
-    total: np.ndarray
-    expected_zeros: np.ndarray | None
-    observed_zeros: np.ndarray
-    calibration: pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -143,62 +119,6 @@ def balanced_positions(of_target: np.ndarray, n_cells: int, rng: np.random.Gener
     n_outside = min(len(outside), n_cells - n_inside)
     chosen = [rng.choice(inside, n_inside, replace=False), rng.choice(outside, n_outside, replace=False)]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def decode(
-    family: ModelFamily, cells: ProcessedCells, target: str, genes: np.ndarray, of_target: np.ndarray
-) -> Decoding:
-    """Decode cells into one batch; compare the zeros of cells that are from it.
-
-    Args:
-        family: A trained family that can encode and decode.
-        cells: Processed cells in memory.
-        target: A batch of the model.
-        genes: Positions of the genes to keep, (n_chosen,).
-        of_target: Which cells are from the target batch, bool (n_cells,).
-    """
-    batches = family.data.batches
-    into = BatchLabels.same_for_all(np.eye(len(batches), dtype=np.float32)[batches.index(target)], cells.n_obs)
-    latent: list[np.ndarray] = []
-    expression, total = np.empty((cells.n_obs, len(genes)), dtype=np.float32), np.empty(cells.n_obs)
-    zeros = _Zeros(np.zeros(cells.n_vars), np.zeros(cells.n_vars), np.zeros(cells.n_vars), ZeroCalibration())
-    slices = encoded_slices(family, cells, own_labels(cells, batches))
-    for piece in decoded_slices(family, slices, into, np.random.default_rng(0)):
-        latent.append(piece.latent.mean)
-        expression[piece.cells] = piece.decoded.expression[:, genes]
-        total[piece.cells] = np.expm1(piece.decoded.expression).sum(axis=1, dtype=np.float64)
-        rows = np.flatnonzero(of_target[piece.cells])
-        measured = None if cells.panels is None else cells.panels.measured(piece.cells)[rows]
-        seen = cells.counts[piece.cells][rows].toarray() > 0
-        probability = piece.decoded.probability
-        zeros.add(None if probability is None else probability[rows], seen, measured)
-    observed = 1 - zeros.share(zeros.seen)
-    if not zeros.calibration.n.any():
-        return Decoding(np.concatenate(latent), expression, total, None, observed, None)
-    expected = 1 - zeros.share(zeros.probability)
-    return Decoding(np.concatenate(latent), expression, total, expected, observed, zeros.calibration.table())
-
-
-@dataclass
-class _Zeros:
-    """Sums over cells for every gene, (n_genes,) each."""
-
-    n: np.ndarray
-    seen: np.ndarray
-    probability: np.ndarray
-    calibration: ZeroCalibration
-
-    def add(self, probability: np.ndarray | None, seen: np.ndarray, measured: np.ndarray | None) -> None:
-        known = np.ones(seen.shape, dtype=bool) if measured is None else measured
-        self.n += known.sum(axis=0)
-        self.seen += (seen & known).sum(axis=0)
-        if probability is not None:
-            self.probability += np.where(known, probability, 0).sum(axis=0, dtype=np.float64)
-            self.calibration.add(probability[known].astype(np.float64), seen[known])
-
-    def share(self, total: np.ndarray) -> np.ndarray:
-        """Return means over the cells in which a gene was measured; NaN without any."""
-        return np.divide(total, self.n, out=np.full(len(total), np.nan), where=self.n > 0)
 
 
 def spread_within_types(

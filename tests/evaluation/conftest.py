@@ -4,7 +4,8 @@ import pytest
 
 from discern.evaluation.marker_genes import marker_genes
 from discern.evaluation.neighbourhoods import neighbourhood
-from discern.evaluation.shown_cells import Decoding, ShownCells, spread_within_types
+from discern.evaluation.shown_cells import ShownCells, spread_within_types
+from discern.evaluation.shown_decoding import Decoding
 from discern.evaluation.table import Evaluation, Method
 from discern.plotting.zero_calibration import ZeroCalibration
 

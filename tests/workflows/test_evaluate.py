@@ -279,7 +279,7 @@ def test_the_report_shows_what_projection_gives(trained, quick_umap):
 
 
 def test_genes_that_were_not_measured_are_not_counted_as_zeros(trained, quick_umap):
-    from discern.evaluation.shown_cells import decode
+    from discern.evaluation.shown_decoding import decode
     from discern.io.processed_cells import ProcessedCells, open_own_cells
     from discern.workflows.project import trained_family
 
