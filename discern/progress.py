@@ -9,6 +9,7 @@ from typing import Protocol
 
 _LOGGER = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_TO_JUDGE_BY = 60.0  # one step that took less may have been compiling
 
 
 class Report(Protocol):
@@ -55,17 +56,25 @@ def _bar(title: str, total: float) -> Iterator[Report]:
 
 
 def _lines(title: str, total: float, every_step: bool) -> Report:
-    start = time.monotonic()
-    last = start
+    start = last = time.monotonic()
+    first: tuple[float, float] | None = None
+
+    def seconds_left(done: float, now: float) -> float | None:
+        """Go by the pace since the first report: what comes before it, like compiling, is done once."""
+        if first is not None and done > first[1]:
+            return (now - first[0]) / (done - first[1]) * (total - done)
+        return (now - start) / done * (total - done) if done and now - start >= _SECONDS_TO_JUDGE_BY else None
 
     def report(done: float, text: str = "") -> None:
-        nonlocal last
+        nonlocal last, first
         now = time.monotonic()
+        left = seconds_left(done, now)
+        first = first or (now, done)
         ends_a_long_one = done >= total and last > start
         if every_step or now - last >= _SECONDS_BETWEEN_LINES or ends_a_long_one:
             last = now
-            left = (now - start) * (total - done) / done if done else float("nan")
-            _LOGGER.info("%s %g/%g, about %s left%s", title, done, total, duration(left), f": {text}" if text else "")
+            estimate = "" if left is None else f", about {duration(left)} left"
+            _LOGGER.info("%s %g/%g%s%s", title, done, total, estimate, f": {text}" if text else "")
 
     return report
 

@@ -51,17 +51,28 @@ def test_one_line_in_ten_seconds_and_one_at_the_end(clock, messages):
 
 
 def test_every_step_when_asked_for(clock, messages):
-    with progress("Epoch", 3, every_step=True) as report:
-        clock.now += 30
+    with progress("Epoch", 4, every_step=True) as report:
+        clock.now += 30  # of which most was compiling
         report(1, "loss 5")
+        clock.now += 2
         report(2)
-    assert messages() == ["Epoch 1/3, about 1 min 0 s left: loss 5", "Epoch 2/3, about 15 s left"]
+        clock.now += 4
+        report(3)
+    assert messages() == ["Epoch 1/4: loss 5", "Epoch 2/4, about 4 s left", "Epoch 3/4, about 3 s left"]
+
+
+def test_one_long_step_is_enough_for_an_estimate(clock, messages):
+    with progress("Epoch", 3, every_step=True) as report:
+        clock.now += 600
+        report(1)
+    assert messages() == ["Epoch 1/3, about 20 min 0 s left"]
 
 
 def test_nothing_done_yet_tells_no_time(clock, messages):
     with progress("Epoch", 3, every_step=True) as report:
+        clock.now += 100
         report(0)
-    assert messages() == ["Epoch 0/3, about an unknown time left"]
+    assert messages() == ["Epoch 0/3"]
 
 
 def test_an_error_inside_goes_through(messages):

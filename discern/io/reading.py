@@ -136,11 +136,11 @@ def _reader_for(path: Path) -> Callable[[Path], RawInput]:
 
 def _absent(path: Path) -> str:
     if not path.parent.is_dir():
-        return f"{path} does not exist; neither does its folder {path.parent}. Correct raw_input."
+        return f"{path} does not exist; neither does its folder {path.parent}. Correct the path."
     found = sorted(child.name for child in path.parent.iterdir())
     close = difflib.get_close_matches(path.name, found, n=3, cutoff=0.5)
     hint = f" Similar names there: {', '.join(close)}." if close else f" {path.parent} holds {len(found)} other files."
-    return f"{path} does not exist.{hint} Correct raw_input."
+    return f"{path} does not exist.{hint} Correct the path."
 
 
 def _require_fitting_annotation(path: Path, contents: RawInput) -> None:

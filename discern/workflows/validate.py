@@ -71,7 +71,14 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
         report.fault(error)
     try:
         if not inputs:
-            raise ParametersError("input_ds.raw_input names no file.")
+            raise ParametersError(
+                "input_ds.raw_input names no file."
+                + (
+                    " New cells join it with `discern onlinetraining`."
+                    if experiment.folder.processed_file.exists()
+                    else ""
+                )
+            )
         names = input_names(list(inputs))
     except DiscernError as error:
         report.fault(error)

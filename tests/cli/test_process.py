@@ -100,7 +100,7 @@ def test_failures_are_in_the_log_with_their_traceback(discern, parameters, here)
 
     finished = discern("process", parameters(run=absent))
     assert finished.exit_code == 3
-    assert finished.stderr == "Error: cell.h5ad does not exist. Similar names there: cells.h5ad. Correct raw_input.\n"
+    assert finished.stderr == "Error: cell.h5ad does not exist. Similar names there: cells.h5ad. Correct the path.\n"
     log = (here / "exps" / "discern.log").read_text()
     assert "Traceback" in log
     assert "DataError: cell.h5ad does not exist" in log

@@ -10,7 +10,7 @@ def test_one_failure_leaves_the_others_running_and_shows_in_the_exit_code(here, 
     finished = in_own_process("process", parameters(**{"group/first": None, "broken": absent, "last": None}))
     assert finished.exit_code == 3
     lines = finished.stderr.splitlines()
-    assert "broken failed: absent.h5ad does not exist. Similar names there: cells.h5ad. Correct raw_input." in lines
+    assert "broken failed: absent.h5ad does not exist. Similar names there: cells.h5ad. Correct the path." in lines
     assert lines[-1] == "1 of 3 experiments failed: broken"
     assert "Traceback" not in finished.stderr
     for name in ("group/first", "last"):
