@@ -34,6 +34,7 @@ from discern.training.set_up import configured_callbacks, configured_optimizer
 from discern.training.several_devices import on_gpus
 from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment, experiment_of_folder
+from discern.workflows.older_projections import tell_of_older_projections
 from discern.workflows.project import trained_family
 from discern.workflows.results import OnlineResult
 from discern.workflows.working_alone import working_alone
@@ -131,6 +132,7 @@ def train_online(
         best = ready_to_resume(staging, config)
     added, epochs = query.sc_raw.n_obs, len(history.epoch)
     _LOGGER.info("%s: %d cells added, %d epochs trained on them", experiment.name, added, epochs)
+    tell_of_older_projections(folder)
     return OnlineResult(added, new_batches, epochs, best, query.gene_report.numbers())
 
 

@@ -9,6 +9,7 @@ from discern.training.resumable import ResumableTraining
 from discern.training.resuming import set_aside_job
 from discern.training.set_up import monitored_value
 from discern.workflows.experiment import Experiment
+from discern.workflows.older_projections import tell_of_older_projections
 from discern.workflows.results import TrainResult
 from discern.workflows.working_alone import working_alone
 
@@ -60,4 +61,5 @@ def train(
     best = read_description(folder.best_model)[3] if folder.best_model.is_file() else training.state
     epochs = resumed.epoch + len(history.epoch)
     _LOGGER.info("%s: %d epochs, best %s in epoch %d", experiment.name, epochs, monitored_value(config), best.epoch)
+    tell_of_older_projections(folder)
     return TrainResult(epochs, best.monitored, finished=False)

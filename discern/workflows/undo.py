@@ -11,6 +11,7 @@ from discern.io.experiment_lock import experiment_lock
 from discern.online_learning.journal import OLD, PARAMETERS, PLACES, Journal, keep_parameters
 from discern.online_learning.staging import recover, remove_staging, require_one_file_system
 from discern.workflows.experiment import Experiment
+from discern.workflows.older_projections import tell_of_older_projections
 from discern.workflows.working_alone import working_alone
 
 _LOGGER = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ def undo_online(experiment: Experiment) -> UndoResult:
     _LOGGER.info("%s is as it was before the last online training", folder.path)
     if kept_job is not None:
         _LOGGER.info("The training that was undone is kept in %s", kept_job)
+    tell_of_older_projections(folder)
     return UndoResult(backup.path, kept_job)
 
 
