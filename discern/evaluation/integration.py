@@ -1,7 +1,6 @@
 """The integration guard rail: do batches mix, and do cell types stay apart? Computed by scib-metrics, an optional extra."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -88,17 +87,19 @@ def _clusters(points: np.ndarray, types: np.ndarray, n_types: int, seed: int) ->
 
 
 def _neighbours(points: np.ndarray) -> Any:
+    from scib_metrics.nearest_neighbors import NeighborsResults
     from sklearn.neighbors import NearestNeighbors
 
     n_neighbours = min(_N_NEIGHBOURS, len(points))
     distances, indices = NearestNeighbors(n_neighbors=n_neighbours).fit(points).kneighbors(points)
-    return import_module("scib_metrics.nearest_neighbors").NeighborsResults(indices=indices, distances=distances)
+    return NeighborsResults(indices=indices, distances=distances)
 
 
 def _scib_metrics() -> Any:
     try:
-        return import_module("scib_metrics")
+        import scib_metrics
     except ImportError as error:
         raise OptionalDependencyError(
             "Measures of integration need the package scib-metrics: pip install 'discern-reconstruction[evaluation]'."
         ) from error
+    return scib_metrics
