@@ -63,6 +63,7 @@ def test_an_ignored_signal_stays_ignored(monkeypatch):
         signal.signal(signal.SIGTERM, before)
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_deferred_signals_arrive_afterwards():
     done = []
     with pytest.raises(StoppedBySignalError), unwinding_on_sigterm("It"), signals_deferred():

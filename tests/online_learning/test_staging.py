@@ -170,6 +170,7 @@ def test_the_parameters_come_back_when_the_last_step_fails(folder, monkeypatch):
     assert files(folder.path) == before_and_after()[0]
 
 
+@pytest.mark.usefixtures("in_the_foreground")
 def test_a_signal_waits_for_the_last_rename(folder, monkeypatch):
     path_class = type(folder.path)
     rename, sent = path_class.rename, []
