@@ -114,6 +114,7 @@ def test_zeros_are_drawn_from_the_estimates(job):
     assert abs(kept[positive].mean() - probability[positive].mean()) < 0.005
 
 
+@pytest.mark.slow
 def test_a_second_run_from_nothing_gives_the_same_bytes(job, second_job):
     first, second = projection(job.experiment), projection(second_job.experiment)
     for part in ("data", "indices", "indptr"):
@@ -283,6 +284,7 @@ def test_the_file_inside_the_folder_works_as_well(trained, discern, here):
     assert json.loads((trained / "parameters.json").read_text()) == content
 
 
+@pytest.mark.slow
 def test_without_records_training_reads_the_processed_data(trained, discern):
     assert discern("process", "parameters.json", "--force", "--without_tfrecords", "-q").exit_code == 0
     assert not (trained / "TF_records").exists()

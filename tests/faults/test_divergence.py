@@ -171,6 +171,7 @@ for devices in ([], TWO):
 """
 
 
+@pytest.mark.slow
 def test_two_devices_name_the_minibatch_that_one_names(run_on_two_cpus):
     one, two = run_on_two_cpus(ON_TWO_DEVICES).splitlines()
     assert one == two

@@ -359,7 +359,7 @@ def check_reading(case):
     assert read.var["number"].tolist() == list(range(case.n_genes))
 
 
-@settings(FEW, max_examples=100)
+@settings(FEW, max_examples=40)
 @given(cases())
 def test_reading_keeps_every_count(case):
     check_reading(case)

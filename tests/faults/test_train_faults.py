@@ -283,7 +283,7 @@ def survive_kills(golden_dir, processed, folder, n_kills, n_epochs):
 
 
 def test_kills_at_any_moment(golden_dir, processed, tmp_path):
-    survive_kills(golden_dir, processed, tmp_path, n_kills=6, n_epochs=40)
+    survive_kills(golden_dir, processed, tmp_path, n_kills=3, n_epochs=40)
 
 
 @pytest.mark.slow

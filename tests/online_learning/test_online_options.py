@@ -77,7 +77,7 @@ def test_new_rows_may_start_from_the_mean_of_the_old_ones(experiment, input_path
         np.testing.assert_allclose(table[2], before[path].mean(axis=0), rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize(("replay", "share"), [(0.0, 0), (0.5, 0.5), (1.0, 1)])
+@pytest.mark.parametrize(("replay", "share"), [(0.5, 0.5), pytest.param(1.0, 1, marks=pytest.mark.slow)])
 def test_a_share_of_the_old_cells_is_trained_on_again(experiment, input_paths, reference, seen_training, replay, share):
     result = train_online(experiment, input_paths[2], replay=replay, max_steps=2)
     assert result.epochs == 2
@@ -132,6 +132,7 @@ def test_several_files_may_name_their_batches(experiment, query, tmp_path):
     assert list(data.obs["dataset"].cat.categories)[-2:] == ["one", "two"]
 
 
+@pytest.mark.slow
 def test_three_rounds_have_the_cells_and_labels_of_one(experiment, query, tmp_path):
     names = ["first", "second", "third"]
     query.obs["batch"] = np.array(names)[np.arange(query.n_obs) % 3]

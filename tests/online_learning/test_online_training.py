@@ -168,7 +168,7 @@ def test_an_experiment_without_records_gets_none(experiment, input_paths):
     assert DISCERNData.from_folder(experiment.folder.path, 64).batches == ALL
 
 
-@pytest.mark.parametrize("step", ["join_on_disk", "widen", "fit", "ready_to_resume"])
+@pytest.mark.parametrize("step", ["join_on_disk", "ready_to_resume"])
 def test_an_interrupted_run_leaves_everything_as_it_was(experiment, input_paths, monkeypatch, step):
     before, original = contents(experiment.folder.path), getattr(workflow, step)
 

@@ -179,6 +179,7 @@ def test_no_name_is_forgotten():
     assert set(SCHEDULES) == set(LEARNING_RATE_SCHEDULES.entries)
 
 
+@pytest.mark.slow
 def test_compiled_with_xla(make_family, unscaled):
     decay = {"name": "CosineDecay", "decay_steps": 4}
     optimizer = build_optimizer("RectifiedAdam", 1e-5, {"amsgrad": True, "weight_decay": 0.01}, decay, lookahead=True)

@@ -125,6 +125,7 @@ def test_same_seed_same_bits_other_seed_others(data, make_family, sources_of):
     assert trained(1, 2) != first
 
 
+@pytest.mark.slow
 def test_another_process_trains_the_same_bits(data, make_family, sources_of):
     program = f"""
 import hashlib, importlib.util

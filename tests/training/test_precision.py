@@ -64,6 +64,7 @@ def test_trains_as_float32_does(reference, precision, rtol, data, build, sources
 
 
 @pytest.mark.parametrize("precision", HALF)
+@pytest.mark.slow
 def test_two_runs_give_the_bits_of_one(precision, data, build, sources_of, tmp_path):
     at_once = build(precision)
     whole = fit(at_once, *sources_of(data), epochs=range(4), **SETTINGS).history
@@ -81,6 +82,7 @@ def test_two_runs_give_the_bits_of_one(precision, data, build, sources_of, tmp_p
         np.testing.assert_array_equal(np.asarray(mine), np.asarray(other))
 
 
+@pytest.mark.slow
 def test_bfloat16_takes_up_training_in_float32(data, build, sources_of, tmp_path):
     first, second = build("float32"), build("mixed_bfloat16")
     early = fit(first, *sources_of(data), epochs=range(2), **SETTINGS).history

@@ -150,11 +150,13 @@ def test_losses_over_all_cells_agree(run_on_two_cpus, tmp_path):
     assert_same_training(*result_of(run_on_two_cpus, TERMS, tmp_path))
 
 
+@pytest.mark.slow
 def test_genes_that_were_not_measured_are_left_out_on_every_device(run_on_two_cpus, tmp_path):
     for one, two in result_of(run_on_two_cpus, LACKING, tmp_path):
         assert_same_training(one, two, tolerance=2e-6, of_state=5e-6)
 
 
+@pytest.mark.slow
 def test_divergence_on_one_device_names_the_term(run_on_two_cpus, tmp_path):
     message = run_on_two_cpus(BUILDERS + DIVERGED, tmp_path)
     assert "Training diverged in epoch 1" in message

@@ -137,6 +137,7 @@ def test_a_fault_of_ours_ends_the_trial_and_says_why(search_of):
     assert "'none' is no batch of the data" in result["why"]
 
 
+@pytest.mark.slow
 def test_a_change_of_the_sample_goes_on_with_the_weights_of_another(search_of, tmp_path):
     """What population-based training does."""
     donor = trial_of(search_of("donor"))

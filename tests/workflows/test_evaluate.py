@@ -206,6 +206,7 @@ def test_a_sub_experiment_is_kept_while_nothing_changes(trained):
     assert json.loads((trained.folder.evaluation / "thinned" / "thinned.json").read_text())["keep"] == 0.5
 
 
+@pytest.mark.slow
 def test_what_was_thinned_and_what_was_taken_away_are_the_counts(trained):
     from discern.workflows.thinned import train_thinned
 
@@ -223,6 +224,7 @@ def test_what_was_thinned_and_what_was_taken_away_are_the_counts(trained):
     np.testing.assert_array_equal(thinned.hidden(cells, genes).toarray(), raw[cells, genes].layers["hidden"].toarray())
 
 
+@pytest.mark.slow
 def test_one_batch_has_hidden_counts_only(tmp_path, quick_umap):
     adata = typed_cells()
     adata.obs["batch"] = pd.Categorical(["only"] * N_CELLS)

@@ -66,8 +66,8 @@ def test_online_training_writes_the_seed_it_used(experiment):
     from discern.workflows.online_training import _parameters_with
 
     one = experiment()
-    assert "seed" not in _parameters_with(one, Path("new.h5ad"))["training"]
-    assert _parameters_with(one.with_seed(7), Path("new.h5ad"))["training"]["seed"] == 7
+    assert "seed" not in _parameters_with(one, {Path("new.h5ad"): None})["training"]
+    assert _parameters_with(one.with_seed(7), {Path("new.h5ad"): None})["training"]["seed"] == 7
     one.folder.path.mkdir(parents=True)
     one.folder.parameters_file.write_text('{"input_ds": {"raw_input": []}}')
-    assert _parameters_with(one.with_seed(7), Path("new.h5ad"))["training"] == {"seed": 7}
+    assert _parameters_with(one.with_seed(7), {Path("new.h5ad"): None})["training"] == {"seed": 7}
