@@ -71,6 +71,7 @@ OUTPUTS = [None, *OUTPUT_FUNCTIONS.entries]
 
 # one training for a pair of names: all of both tables in half the time
 @pytest.mark.parametrize(("hidden", "output"), list(itertools.zip_longest(HIDDEN, OUTPUTS, fillvalue="linear")))
+@pytest.mark.slow
 def test_activation_and_output_function(make_family, unscaled, hidden, output):
     trains(make_family, unscaled, activation_fn=hidden, output_fn=output)
 
