@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from discern.evaluation.facts import FACTS, in_words
 from discern.evaluation.html_elements import Html, element, joined, page, table
 from discern.evaluation.measures import MEASURES, Measure
-from discern.evaluation.measures_table import AS_WORDS, better_in_words, count_marks, judged_method, mark
+from discern.evaluation.measures_table import AS_WORDS, count_marks, judged_method, mark, measure_heading
 from discern.evaluation.table import Evaluation
 from discern.evaluation.verdicts import AS_MEASURED, Verdict, verdict
 
@@ -100,15 +100,7 @@ def _row(evaluations: Mapping[str, Evaluation], measure: Measure) -> list[Html]:
     values = {name: one.value(judged_method(one, measure), measure.name) for name, one in evaluations.items()}
     badness = {name: measure.badness(value) for name, value in values.items() if value is not None}
     least = min(badness.values(), default=None) if len(badness) > 1 else None
-    first = element(
-        "th",
-        element("strong", measure.name.replace("_", " ")),
-        f" ({better_in_words(measure)})",
-        element("br"),
-        element("small", measure.meaning),
-        scope="row",
-        class_="first",
-    )
+    first = measure_heading(measure)
     cells = []
     for name, one in evaluations.items():
         found = verdict(one, measure, judged_method(one, measure))

@@ -64,6 +64,20 @@ def _column(method: Method) -> Html:
     return element("th", method.name, scope="col", class_="number ceiling" if method.role == "ceiling" else "number")
 
 
+def measure_heading(measure: Measure, *more: Html) -> Html:
+    """Return the first cell of a measure's row: name, direction and meaning, and what else is given."""
+    return element(
+        "th",
+        element("strong", measure.name.replace("_", " ")),
+        f" ({better_in_words(measure)})",
+        element("br"),
+        element("small", measure.meaning),
+        *more,
+        scope="row",
+        class_="first",
+    )
+
+
 def _row(evaluation: Evaluation, measure: Measure, methods: Sequence[Method]) -> list[Html]:
     best = evaluation.best(measure)
     name = judged_method(evaluation, measure)
@@ -74,17 +88,7 @@ def _row(evaluation: Evaluation, measure: Measure, methods: Sequence[Method]) ->
         if found is None
         else joined(mark(found.mark), element("small", said))
     )
-    first = element(
-        "th",
-        element("strong", measure.name.replace("_", " ")),
-        f" ({better_in_words(measure)})",
-        element("br"),
-        element("small", measure.meaning),
-        element("br"),
-        sentence,
-        scope="row",
-        class_="first",
-    )
+    first = measure_heading(measure, element("br"), sentence)
     return [first, *(_value(evaluation, measure, one, one.name in best) for one in methods)]
 
 

@@ -11,9 +11,9 @@ from anndata.io import read_elem
 from discern.errors import DiscernError, ExperimentError
 from discern.io.cells_digest import cells_digest
 from discern.io.checksums import damage_of_sealed
-from discern.io.processed_config import plain
+from discern.io.processed_config import n_train_cells_elsewhere, plain
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, CELLS_ELSEWHERE, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
+from discern.keys import BATCH, DISCERN, FIXED_SCALING, N_COUNTS, SPLIT
 
 _NAMES_AT_ONCE = 50_000
 
@@ -68,7 +68,7 @@ def read_annotation(path: Path) -> ProcessedAnnotation:
         raise ExperimentError(
             f"{path} is damaged or no processed data ({error}). Run `discern process --force`."
         ) from error
-    elsewhere = int(uns[DISCERN].get(CELLS_ELSEWHERE, {}).get("n_train_cells", 0))
+    elsewhere = n_train_cells_elsewhere(uns[DISCERN])
     return ProcessedAnnotation(list(var.index), [str(name) for name in batches], transform, cells, elsewhere)
 
 

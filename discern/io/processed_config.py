@@ -6,6 +6,8 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from discern.keys import CELLS_ELSEWHERE
+
 
 def plain(value: Any) -> Any:
     """Return plain Python types for what was read from HDF5 (NumPy scalars and arrays)."""
@@ -27,3 +29,8 @@ def library_size_normalisation(config: Mapping[str, Any]) -> float | None:
     """Return the library size cells were normalised to, None when they were not."""
     value = config.get("scale", {}).get("LSN")
     return None if value is None else float(value)
+
+
+def n_train_cells_elsewhere(config: Mapping[str, Any]) -> int:
+    """Return how many cells a model was trained on that are not here, as its reference was shared without them."""
+    return int(config.get(CELLS_ELSEWHERE, {}).get("n_train_cells", 0))

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from discern.errors import DataError
-from discern.io.gene_columns import placed_columns
 from discern.io.gene_names import explain_no_common_genes, kind_of_names, spellings
 from discern.online_learning.gene_report import DataSetGenes
 
@@ -47,14 +45,6 @@ class GeneAlignment:
     def measured(self) -> np.ndarray:
         """Whether the query has each gene of the reference, bool (n_genes,)."""
         return self.columns >= 0
-
-    def apply(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
-        """Return the counts of the reference's genes, (n_cells, n_genes); 0 for missing genes.
-
-        Args:
-            counts: Counts of the query, (n_cells, n_query_genes).
-        """
-        return placed_columns(counts, self.columns)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from anndata.io import read_elem
 
 from discern import keys
 from discern.errors import DataError, DiscernError
-from discern.io.checksums import damage_of_sealed
-from discern.io.data import DISCERNData
+from discern.io.data import DISCERNData, require_whole
 from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table
@@ -33,10 +32,7 @@ def read_reference(path: Path) -> DISCERNData:
         DataError: The file is absent, damaged, or was not written by preprocessing.
     """
     path = Path(path)
-    if not path.is_file():
-        raise DataError(f"{path} does not exist.")
-    if damage := damage_of_sealed(path):
-        raise DataError(f"{path} is damaged: {damage}. Restore it, or run `discern process --force`.")
+    require_whole(path)
     try:
         with h5py.File(path, "r") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", OldFormatWarning)

@@ -12,9 +12,10 @@ from discern.config_section import validate_section
 from discern.errors import DataError, ExperimentError
 from discern.io.cell_sources import CellSource, RecordSource
 from discern.io.data import DISCERNData
+from discern.io.processed_config import n_train_cells_elsewhere
 from discern.io.record_format import TRAINING, VALIDATION, genes_digest
 from discern.io.whole_files import temporary_folder, write_json
-from discern.keys import CELLS_ELSEWHERE, TRAIN
+from discern.keys import TRAIN
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.online_learning.interruption import unwinding_on_sigterm
@@ -193,11 +194,10 @@ def _require_new_batches(options: OnlineTrainingConfig, new_batches: Sequence[st
 
 def _family_of_all(experiment: Experiment, trained: ModelFamily, joined: JoinedCells) -> ModelFamily:
     cells = joined.annotation
-    elsewhere = cells.config.get(CELLS_ELSEWHERE, {}).get("n_train_cells", 0)
     description = DataDescription(
         n_genes=cells.n_vars,
         batches=tuple(cells.batches),
-        n_train_cells=len(cells.cells_of(TRAIN)) + elsewhere,
+        n_train_cells=len(cells.cells_of(TRAIN)) + n_train_cells_elsewhere(cells.config),
         transform=cells.transform,
         genes_sha256=genes_digest(cells.var_names),
     )

@@ -4,7 +4,11 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
+from discern.io import cell_sources
+from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.data import DISCERNData
+from discern.io.record_format import TRAINING
+from discern.io.tfrecord_writer import write_records
 
 
 @pytest.fixture
@@ -82,3 +86,15 @@ def measured_by_hand(data: DISCERNData) -> np.ndarray:
             for dataset in data.obs["dataset"].astype(str)
         ]
     )
+
+
+@pytest.fixture(params=["held records", "blocks of records", "memory"])
+def source(request, data, tmp_path, monkeypatch):
+    """The training cells of the module's own ``data``."""
+    if request.param == "memory":
+        return MemorySource(data, data.batches, data.cells_of("train"))
+    write_records(data, tmp_path / "records")
+    if request.param == "held records":
+        return RecordSource(tmp_path / "records", TRAINING)
+    monkeypatch.setattr(cell_sources, "_SMALLEST_BLOCK", 30)
+    return RecordSource(tmp_path / "records", TRAINING, memory_budget=1)

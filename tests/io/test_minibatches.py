@@ -7,7 +7,6 @@ import pytest
 from scipy import sparse
 
 from discern.errors import DataError, ExperimentError
-from discern.io import cell_sources
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.minibatches import minibatches, minibatches_per_epoch, reshuffled_minibatches, training_minibatches
@@ -25,18 +24,6 @@ def data(make_counts, make_processed) -> DISCERNData:
     counts = make_counts(80, N_GENES).tolil()
     counts[:, 0] = np.arange(1, 81)[:, None]
     return make_processed(counts.tocsr())
-
-
-@pytest.fixture(params=["held records", "blocks of records", "memory"])
-def source(request, data, tmp_path, monkeypatch):
-    """The training cells."""
-    if request.param == "memory":
-        return MemorySource(data, data.batches, data.cells_of("train"))
-    write_records(data, tmp_path / "records")
-    if request.param == "held records":
-        return RecordSource(tmp_path / "records", TRAINING)
-    monkeypatch.setattr(cell_sources, "_SMALLEST_BLOCK", 30)
-    return RecordSource(tmp_path / "records", TRAINING, memory_budget=1)
 
 
 def slow_expression(data: DISCERNData, cells: np.ndarray) -> np.ndarray:

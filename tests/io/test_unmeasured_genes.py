@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from discern.io import cell_sources, stored_records
+from discern.io import stored_records
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.cell_store import CellStore, Piece
 from discern.io.data import DISCERNData
@@ -25,18 +25,6 @@ def data(make_counts, make_processed, with_panels) -> DISCERNData:
     data.obs["n_counts"] = np.arange(60.0) + 50
     data.uns["fixed_scaling"] = {"mean": "genes", "var": "genes", "add_to_mean": -0.5}
     return data
-
-
-@pytest.fixture(params=["held records", "blocks of records", "memory"])
-def source(request, data, tmp_path, monkeypatch):
-    """The training cells."""
-    if request.param == "memory":
-        return MemorySource(data, data.batches, data.cells_of("train"))
-    write_records(data, tmp_path / "records")
-    if request.param == "held records":
-        return RecordSource(tmp_path / "records", TRAINING)
-    monkeypatch.setattr(cell_sources, "_SMALLEST_BLOCK", 30)
-    return RecordSource(tmp_path / "records", TRAINING, memory_budget=1)
 
 
 def numbers_of(minibatch) -> list[int]:

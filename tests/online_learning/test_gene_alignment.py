@@ -8,6 +8,7 @@ from anndata.io import read_elem
 from scipy import sparse
 
 from discern.errors import DataError
+from discern.io.gene_columns import placed_columns
 from discern.io.reading import read_raw_input
 from discern.online_learning.gene_alignment import align_genes
 
@@ -22,7 +23,7 @@ def genes(*names, **columns) -> pd.DataFrame:
 def test_genes_are_matched_by_name_whatever_their_order():
     counts = np.random.default_rng(0).poisson(1.0, (5, 4)).astype(np.float32)
     alignment = align_genes(genes("A", "B", "C"), genes("C", "X", "A", "B"))
-    aligned = alignment.apply(sparse.csr_matrix(counts))
+    aligned = placed_columns(sparse.csr_matrix(counts), alignment.columns)
     assert isinstance(aligned, sparse.csr_matrix)
     assert aligned.dtype == np.float32
     assert aligned.has_sorted_indices
@@ -40,7 +41,7 @@ def test_missing_genes_count_as_zero_and_are_reported(caplog):
     for column, name in enumerate("ABCDE"):
         if name in "EDBA":
             expected[:, column] = counts[:, "EDBA".index(name)]
-    np.testing.assert_array_equal(alignment.apply(sparse.csr_matrix(counts)).toarray(), expected)
+    np.testing.assert_array_equal(placed_columns(sparse.csr_matrix(counts), alignment.columns).toarray(), expected)
     assert alignment.missing == ["C"]
     assert alignment.measured.tolist() == [True, True, False, True, True]
     assert "late: 4 of 5 genes found; 1 missing, which count as not measured (C)." in caplog.text
