@@ -71,4 +71,4 @@ def latent_codes(family: ModelFamily, data: DISCERNData) -> np.ndarray:
         data: Processed cells, in memory.
     """
     slices = encoded_slices(family, data, own_labels(data, family.data.batches))
-    return np.concatenate([latent.mean for _, latent in slices])
+    return np.concatenate([piece.latent.mean for piece in slices])

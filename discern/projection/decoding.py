@@ -14,6 +14,21 @@ from discern.projection.batch_labels import BatchLabels
 
 
 @dataclass(frozen=True)
+class EncodedSlice:
+    """Neighbouring cells after encoding.
+
+    Attributes:
+        cells: Which cells.
+        latent: Their codes.
+        batch_size: Cells of every minibatch; where these are fewer, the decoder gets so many all the same.
+    """
+
+    cells: slice
+    latent: Latent
+    batch_size: int
+
+
+@dataclass(frozen=True)
 class DecodedSlice:
     """Neighbouring cells after decoding.
 
@@ -32,7 +47,7 @@ class DecodedSlice:
 
 def encoded_slices(
     family: ModelFamily, data: DISCERNData | ProcessedCells, source_batch: BatchLabels
-) -> Iterator[tuple[slice, Latent]]:
+) -> Iterator[EncodedSlice]:
     """Yield the latent codes of neighbouring cells, a minibatch of the data at a time.
 
     The last minibatch is filled up with empty cells: the last bits of a matrix product depend on its number of rows, and
@@ -54,40 +69,47 @@ def encoded_slices(
         expression = _filled(transform.dense(counts[cells], library_size[cells], measured), processed.batch_size)
         latent = encoder.encode(expression, _filled(source_batch[cells], processed.batch_size))
         n_cells = cells.stop - start
-        yield cells, Latent(latent.mean[:n_cells], None if latent.log_std is None else latent.log_std[:n_cells])
+        codes = Latent(latent.mean[:n_cells], None if latent.log_std is None else latent.log_std[:n_cells])
+        yield EncodedSlice(cells, codes, processed.batch_size)
+
+
+def slices_of_codes(latent_mean: np.ndarray, batch_size: int) -> Iterator[EncodedSlice]:
+    """Yield codes that are known, (n_cells, n_latent), a minibatch at a time."""
+    for start in range(0, len(latent_mean), batch_size):
+        cells = slice(start, min(start + batch_size, len(latent_mean)))
+        yield EncodedSlice(cells, Latent(latent_mean[cells]), batch_size)
 
 
 def decoded_slices(
     family: ModelFamily,
-    latents: Iterable[tuple[slice, Latent]],
+    encoded: Iterable[EncodedSlice],
     target_batch: BatchLabels,
     rng: np.random.Generator,
     genes: np.ndarray | None = None,
-    *,
-    batch_size: int = 0,
 ) -> Iterator[DecodedSlice]:
     """Decode slices of cells into their targets and draw zeros.
 
+    A slice of fewer cells than a minibatch is filled up, for the same reason as in :func:`encoded_slices`.
+
     Args:
         family: A family that can decode.
-        latents: From :func:`encoded_slices`.
+        encoded: From :func:`encoded_slices` or :func:`slices_of_codes`.
         target_batch: Batch labels of the decoder.
         rng: Source of the draws; the result does not depend on the size of the slices.
         genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
-        batch_size: A slice of fewer cells is filled up to so many, as in :func:`encoded_slices`.
     """
     decoder = require(family, Reconstructs, "decode cells")
-    for cells, latent in latents:
-        n_cells = len(latent.mean)
-        decoded = _first(
-            decoder.decode(_filled(latent.mean, batch_size), _filled(target_batch[cells], batch_size)), n_cells
+    for piece in encoded:
+        latent_mean, labels = (
+            _filled(rows, piece.batch_size) for rows in (piece.latent.mean, target_batch[piece.cells])
         )
+        decoded = _first(decoder.decode(latent_mean, labels), len(piece.latent.mean))
         expression = decoded.expression
         if decoded.probability is not None:
             expression = draw_zeros(expression, decoded.probability, rng)
         if genes is not None:
             expression, decoded = expression[:, genes], _only(decoded, genes)
-        yield DecodedSlice(cells, latent, decoded, sparse.csr_matrix(expression))
+        yield DecodedSlice(piece.cells, piece.latent, decoded, sparse.csr_matrix(expression))
 
 
 def _filled(rows: np.ndarray, n_rows: int) -> np.ndarray:

@@ -72,15 +72,13 @@ def project_cells(
                 writer.start_raw(cells.var, raw)
         generators = [np.random.default_rng(seed) for _ in targets]
         report = stack.enter_context(progress("Projecting, cell", cells.n_obs))
-        for neighbours, latent in encoded_slices(family, cells, own):
-            as_they_were = None if raw is None else raw[neighbours]
+        for encoded in encoded_slices(family, cells, own):
+            as_they_were = None if raw is None else raw[encoded.cells]
             for writer, target_batch, rng in zip(writers, labels, generators, strict=True):
-                for piece in decoded_slices(
-                    family, [(neighbours, latent)], target_batch, rng, genes, batch_size=cells.batch_size
-                ):
+                for piece in decoded_slices(family, [encoded], target_batch, rng, genes):
                     embeddings = embeddings_of(piece.latent, store_sigmas)
                     writer.append(piece.expression, layers_of(piece, content), embeddings, as_they_were)
-            report(neighbours.stop)
+            report(encoded.cells.stop)
     return paths
 
 
@@ -92,9 +90,9 @@ def _write_latent_codes(
     with ExitStack() as stack:
         writer = _writer(stack, path, cells, cells.var, summary, stack.enter_context(ChunkWriter()))
         report = stack.enter_context(progress("Encoding, cell", cells.n_obs))
-        for neighbours, latent in encoded_slices(family, cells, own):
-            writer.append(None, {}, embeddings_of(latent, store_sigmas))
-            report(neighbours.stop)
+        for encoded in encoded_slices(family, cells, own):
+            writer.append(None, {}, embeddings_of(encoded.latent, store_sigmas))
+            report(encoded.cells.stop)
     return path
 
 

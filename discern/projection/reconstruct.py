@@ -47,8 +47,7 @@ def reconstruct_cells(
     layers: dict[str, np.ndarray] = {}
     obsm: dict[str, np.ndarray] = {}
     slices = encoded_slices(family, cells, own)
-    rng = np.random.default_rng(seed)
-    for piece in decoded_slices(family, slices, labels, rng, batch_size=cells.batch_size):
+    for piece in decoded_slices(family, slices, labels, np.random.default_rng(seed)):
         rows.append(piece.expression)
         for whole, parts in ((layers, layers_of(piece, content)), (obsm, embeddings_of(piece.latent, store_sigmas))):
             for name, part in parts.items():

@@ -19,10 +19,10 @@ from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_cells import ProcessedCells, open_own_cells
 from discern.keys import BATCH, COUNTS, DISCERN, FOR_MMD, MEAN_SCALING, PCS, SPLIT, VALID, VAR_SCALING
-from discern.models.contract import Latent, ModelFamily
+from discern.models.contract import ModelFamily
 from discern.preprocessing.principal_components import coordinates
 from discern.projection.batch_labels import BatchLabels, own_labels
-from discern.projection.decoding import decoded_slices, encoded_slices
+from discern.projection.decoding import decoded_slices, encoded_slices, slices_of_codes
 
 MEASURES = ("mmd", "auc", "mmd_autoencoded", "auc_autoencoded")
 DEFAULT_CELLS = 1000
@@ -111,7 +111,7 @@ class ProjectionMeasures:
         if not wanted:
             return {}
         source = own_labels(self._cells, family.data.batches)
-        latent = np.concatenate([piece.mean for _, piece in encoded_slices(family, self._cells, source)])
+        latent = np.concatenate([piece.latent.mean for piece in encoded_slices(family, self._cells, source)])
         values = [self._of_target(family, latent, target, wanted) for target in self.targets]
         return {name: float(np.mean([one[name] for one in values])) for name in MEASURES if name in wanted}
 
@@ -136,13 +136,11 @@ class ProjectionMeasures:
         return values
 
     def _decoded(self, family: ModelFamily, latent: np.ndarray, target: str) -> np.ndarray:
-        size, n_cells = self._cells.batch_size, len(latent)
         label = np.eye(len(family.data.batches), dtype=np.float32)[family.data.batches.index(target)]
-        slices = [slice(start, min(start + size, n_cells)) for start in range(0, n_cells, size)]
         pieces = decoded_slices(
             family,
-            [(cells, Latent(latent[cells])) for cells in slices],
-            BatchLabels.same_for_all(label, n_cells),
+            slices_of_codes(latent, self._cells.batch_size),
+            BatchLabels.same_for_all(label, len(latent)),
             np.random.default_rng(self._seed),
         )
         points = self._space.points([piece.expression for piece in pieces])

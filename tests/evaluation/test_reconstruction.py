@@ -61,6 +61,14 @@ def test_cells_are_decoded_into_the_batch_of_that_name(data, target, number):
     np.testing.assert_allclose(latent_codes(Family(data), data), codes, rtol=1e-5)
 
 
+def test_every_minibatch_has_as_many_rows(data, monkeypatch):
+    family, sizes = Family(data), []
+    decode = family.decode
+    monkeypatch.setattr(family, "decode", lambda latent, batch: (sizes.append(len(latent)), decode(latent, batch))[1])
+    reconstruct_into(family, data, "low", GENES, 0)
+    assert sizes == [5, 5, 5]  # 12 cells
+
+
 def test_zeros_are_drawn_by_the_seed(data):
     first, again, other = (reconstruct_into(Family(data), data, "low", GENES, seed) for seed in (1, 1, 2))
     drawn = first.drawn.toarray()

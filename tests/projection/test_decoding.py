@@ -11,7 +11,7 @@ from discern.io.record_format import TRAINING
 from discern.io.tfrecord_writer import write_records
 from discern.models.contract import DataDescription
 from discern.projection.batch_labels import BatchLabels, own_labels
-from discern.projection.decoding import decoded_slices, encoded_slices
+from discern.projection.decoding import decoded_slices, encoded_slices, slices_of_codes
 
 
 def test_labels_are_matched_by_name(data, family):
@@ -28,14 +28,14 @@ def test_batches_the_model_does_not_know_are_refused(data):
 def test_every_cell_is_encoded_once_as_training_reads_it(data, family):
     own = own_labels(data, family.data.batches)
     slices = list(encoded_slices(family, data, own))
-    assert [cells for cells, _ in slices] == [slice(0, 8), slice(8, 16), slice(16, 23)]
+    assert [piece.cells for piece in slices] == [slice(0, 8), slice(8, 16), slice(16, 23)]
     assert family.sizes == [8, 8, 8]
     counts = data.layers["counts"].toarray().astype(np.float64)
     logged = np.log1p(counts * 100 / data.obs["n_counts"].to_numpy()[:, None])
     scaled = (logged - data.var["mean_scaling"].to_numpy()) / data.var["var_scaling"].to_numpy()
-    mean = np.concatenate([latent.mean for _, latent in slices])
+    mean = np.concatenate([piece.latent.mean for piece in slices])
     np.testing.assert_allclose(mean, scaled[:, :3] + own[:].argmax(axis=1)[:, None], rtol=1e-5, atol=1e-5)
-    log_std = np.concatenate([latent.log_std for _, latent in slices])
+    log_std = np.concatenate([piece.latent.log_std for piece in slices])
     np.testing.assert_allclose(log_std, scaled[:, 3:6], rtol=1e-5, atol=1e-5)
 
 
@@ -139,7 +139,7 @@ def test_the_decoder_gets_labels_it_may_use_in_any_way(data, family, monkeypatch
     one_for_all = BatchLabels.same_for_all(own.rows[1], len(own))
     list(decoded_slices(family, encoded_slices(family, data, own), one_for_all, np.random.default_rng(0)))
     assert all(labels.flags.c_contiguous for labels in given)
-    np.testing.assert_array_equal(np.concatenate(given), np.tile([0.0, 1.0, 0.0], (23, 1)))
+    np.testing.assert_array_equal(np.concatenate(given)[:23], np.tile([0.0, 1.0, 0.0], (23, 1)))
 
 
 def test_data_without_library_sizes_are_refused(data, family):
@@ -166,10 +166,29 @@ def test_a_smaller_last_minibatch_is_filled_up_for_the_decoder(data, family, mon
     own, sizes = own_labels(data, family.data.batches), []
     decode = family.decode
     monkeypatch.setattr(family, "decode", lambda latent, batch: (sizes.append(len(batch)), decode(latent, batch))[1])
-    latents = list(encoded_slices(family, data, own))
-    assert [len(latent.mean) for _, latent in latents] == [8, 8, 7]
-    filled = list(decoded_slices(family, latents, own, np.random.default_rng(0), batch_size=8))
-    plain = list(decoded_slices(family, latents, own, np.random.default_rng(0)))
-    assert sizes == [8, 8, 8, 8, 8, 7]
-    for mine, other in zip(filled, plain, strict=True):
+    encoded = list(encoded_slices(family, data, own))
+    assert [len(piece.latent.mean) for piece in encoded] == [8, 8, 7]
+    decoded = list(decoded_slices(family, encoded, own, np.random.default_rng(0)))
+    assert sizes == [8, 8, 8]
+    assert [len(piece.decoded.probability) for piece in decoded] == [8, 8, 7]
+    codes = np.concatenate([piece.latent.mean for piece in encoded])
+    shift = np.where(data.obs["batch"] == "low", 3.0, 1.0)
+    np.testing.assert_allclose(
+        np.concatenate([piece.decoded.expression for piece in decoded]), np.tile(np.abs(codes), 3) + shift[:, None]
+    )
+
+
+def test_known_codes_are_decoded_as_those_of_cells(data, family, monkeypatch):
+    own, sizes = own_labels(data, family.data.batches), []
+    decode = family.decode
+    monkeypatch.setattr(family, "decode", lambda latent, batch: (sizes.append(len(latent)), decode(latent, batch))[1])
+    encoded = list(encoded_slices(family, data, own))
+    codes = np.concatenate([piece.latent.mean for piece in encoded])
+    known, of_cells = (
+        list(decoded_slices(family, slices, own, np.random.default_rng(0)))
+        for slices in (slices_of_codes(codes, data.batch_size), encoded)
+    )
+    assert sizes == [8] * 6
+    for mine, other in zip(known, of_cells, strict=True):
+        assert mine.cells == other.cells
         np.testing.assert_array_equal(mine.expression.toarray(), other.expression.toarray())
