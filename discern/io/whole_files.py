@@ -82,6 +82,14 @@ def temporary_folder(path: Path) -> Iterator[Path]:
                 parent.rmdir()
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file another name, as a hard link where the file system has them; ``target`` must not exist."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove the temporary folders beside ``path`` that killed runs left; see :func:`temporary_folder`."""
     for leftover in _of_dead_processes(path.parent, path.name, ".tmp"):

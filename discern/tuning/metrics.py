@@ -1,6 +1,7 @@
 """What a trial reports, by name, and which direction is better.
 
-Every number is reported after each step of a trial. A name of the search file is looked up here.
+Every number is reported after each step of a trial. What judges a model judges the one that the trial keeps and that is
+projected: the best so far by the monitored loss. A name of the search file is looked up here.
 """
 
 import difflib
@@ -38,6 +39,7 @@ METRICS: Mapping[str, Metric] = {
     "auc_autoencoded": Metric("how well a random forest tells cells decoded into their own batch from themselves"),
     "seconds": Metric("training time of the trial"),
     "epochs": Metric("trained epochs", mode=None),
+    "best_epoch": Metric("epoch of the model that is kept, which the other numbers judge", mode=None),
     "training_iteration": Metric("steps of epochs_per_timestep epochs", mode=None),
     "time_total_s": Metric("time of the trial, with all measurements", mode=None),
     "early_stopped": Metric("early stopping has ended training", mode=None, is_switch=True),

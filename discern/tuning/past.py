@@ -41,8 +41,13 @@ class PastTrial:
         """When it reported last, seconds since 1970; 0 when it never did."""
         return float(self.results[-1].get("reported_at", 0.0)) if self.results else 0.0
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the model that the last report is of; 0 when there is none."""
+        return int(self.results[-1].get("best_epoch", 0)) if self.results else 0
+
     def value(self, metric: str) -> float | None:
-        """Return the last value of a metric; None for a trial that failed."""
+        """Return the last value of a metric, that of the model which the trial keeps; None for a trial that failed."""
         if self.status == "failed" or not self.results:
             return None
         value = self.results[-1].get(metric)

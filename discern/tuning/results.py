@@ -4,16 +4,16 @@ import csv
 import io
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
-from discern.io.whole_files import replacing_folder, write_json, write_text
+from discern.io.whole_files import link_or_copy, replacing_folder, write_json, write_text
 from discern.tuning.metrics import direction
 from discern.tuning.past import PastTrial
+from discern.tuning.reported_model import forget_all, show_reported
 from discern.tuning.search_folder import SearchFolder, TrialFolder
 
 UNFINISHED = "unfinished"
@@ -59,13 +59,17 @@ def write_results(
 
     Args:
         folder: The search.
-        trials: All of its trials.
+        trials: All of its trials; none runs.
         metric: What decides which is best.
         data: The experiment whose data were searched on.
     """
     rows = trial_rows(trials)
     write_json(folder.analysis, rows)
     write_text(folder.analysis_table, _as_table(rows))
+    for trial in trials:
+        show_reported(trial.folder, trial.best_epoch)
+        if trial.status:
+            forget_all(trial.folder)
     best = best_trial(trials, metric)
     if best is None:
         folder.best_parameters.unlink(missing_ok=True)
@@ -90,7 +94,7 @@ def complete(trial: TrialFolder, data: ExperimentFolder) -> None:
         with replacing_folder(target) as temporary:
             for file in source.iterdir():
                 if file.is_file():
-                    _link_or_copy(file, temporary / file.name)
+                    link_or_copy(file, temporary / file.name)
 
 
 def _same_files(source: Path, target: Path) -> bool:
@@ -98,13 +102,6 @@ def _same_files(source: Path, target: Path) -> bool:
     return target.is_dir() and all(
         (target / file.name).is_file() and os.path.samestat(file.stat(), (target / file.name).stat()) for file in files
     )
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _status(trial: PastTrial) -> str:

@@ -15,7 +15,7 @@ from discern.io.whole_files import write_json, write_text
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """An ordinary experiment folder, but for three more files.
+    """An ordinary experiment folder, but for a few more files.
 
     Attributes:
         path: The folder; its name is that of the trial.
@@ -47,6 +47,15 @@ class TrialFolder:
     def outcome_file(self) -> Path:
         """How it ended; absent while it can go on."""
         return self.path / "outcome.json"
+
+    def reported_model(self, best_epoch: int | str) -> Path:
+        """The best model that a report is of; absent once the trial has ended."""
+        return self.path / f"reported_model_{best_epoch}.hdf5"
+
+    @property
+    def unreported_model(self) -> Path:
+        """A best model that is newer than the last report; absent while the trial runs."""
+        return self.path / "unreported_model.hdf5"
 
     @property
     def error_file(self) -> Path:

@@ -2,12 +2,16 @@
 
 A trial reads its data and what is searched by path; nothing but its sample travels through Ray. All that it knows is in
 its folder: begun again there, it first repeats what it had reported, then goes on from its last state.
+
+What it reports is of the model that it keeps, the best so far by the monitored loss: the one that is projected. Its value
+is therefore what it reported last, and that of no other epoch.
 """
 
 import math
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
 from discern.io.whole_files import write_json
 from discern.tuning.metrics import is_term
+from discern.tuning.reported_model import forget_all, forget_others, keep_reported, take_back_unreported
 from discern.tuning.search_folder import SearchFolder, TrialFolder
 from discern.tuning.search_space import SearchSpace, parse_space
 from discern.tuning.trial_values import WORST, as_bad_as_can_be
@@ -42,6 +47,8 @@ class SearchTrial(Trainable):
         space = parse_space(self._search["search"]["search_space"])[0]
         self._sample = {name: config[name] for name in space.names}
         prepare_trial(self._folder, space, self._search["experiment"]["content"], self._sample)
+        self._weights_of_loss = [leaf.name for leaf in space.leaves if leaf.shapes_loss]
+        take_back_unreported(self._folder)
         self._work: _Work | None = None
 
     def step(self) -> dict[str, Any]:
@@ -54,13 +61,21 @@ class SearchTrial(Trainable):
         try:
             if self._work is None:
                 self._work = _Work(self._folder, self._search)
+                self._work.take_up(last, self._has_another_loss_than(last))
             result = self._work.step(self.iteration + 1, last)
         except DiscernError as error:
             result = {"epochs": last.get("epochs", 0), **as_bad_as_can_be(self._search["metrics"], error)}
         seconds = round(last.get("seconds", 0.0) + time.monotonic() - begun, 3)
         result = {"seconds": seconds, **result, "reported_at": time.time(), "sample": self._sample}
+        best_epoch = result.get("best_epoch", 0)
+        keep_reported(self._folder, best_epoch)
         self._folder.write_results([*known, result])
+        forget_others(self._folder, best_epoch)
         return result
+
+    def _has_another_loss_than(self, last: Mapping[str, Any]) -> bool:
+        before = last.get("sample", self._sample)
+        return any(before.get(name) != self._sample[name] for name in self._weights_of_loss)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Copy the whole state of the training into a folder."""
@@ -77,6 +92,9 @@ class SearchTrial(Trainable):
                 shutil.copyfile(Path(checkpoint) / file.name, file)
         self._folder.experiment.previous_state.unlink(missing_ok=True)
         self._folder.outcome_file.unlink(missing_ok=True)
+        forget_all(self._folder)
+        known = self._folder.read_results()
+        keep_reported(self._folder, known[-1].get("best_epoch", 0) if known else 0)
         self._work = None
 
     def _state_files(self) -> list[Path]:
@@ -120,7 +138,6 @@ class _Work:
         )
         gpus = list(range(math.ceil(resources["gpu"])))
         self._training = ResumableTraining(folder.experiment, config.model, training, data=data, gpus=gpus)
-        self._training.take_up(same_model=False)  # a scheduler may change weights of the loss on the way
         self._epochs_per_step = int(judged["epochs_per_timestep"])
         self._wanted = [name for name in MEASURES if name in search["metrics"]]
         self._measures = None
@@ -132,6 +149,18 @@ class _Work:
                 at_most=search["cells_to_compare"],
                 seed=search["seed"],
             )
+
+    def take_up(self, last: Mapping[str, Any], another_loss: bool) -> None:
+        """Go on from the state on disk.
+
+        Args:
+            last: What was reported last; empty when nothing was.
+            another_loss: The loss was weighed otherwise then: no model from before can be compared with those to come.
+        """
+        training = self._training
+        training.take_up(same_model=False)  # a scheduler may change weights of the loss on the way
+        if another_loss and training.state.epoch == last.get("epochs"):
+            training.state = replace(training.state, monitored=None, early_stopping={})
 
     def step(self, number: int, last: Mapping[str, Any]) -> dict[str, Any]:
         """Train to the end of a step and return what it is judged by.
@@ -147,12 +176,14 @@ class _Work:
             training.train_until(until, show_progress=False)
         epochs, stopped = training.state.epoch, training.has_stopped
         limits, best = training.config.early_stopping, training.state.monitored
+        best_epoch = self._best_epoch()
         sign = -1.0 if limits is not None and limits.mode == "max" else 1.0  # the smaller loss is always better
         return {
-            **_terms(training.folder),
+            **_terms(training.folder, best_epoch),
             "loss": WORST if best is None else sign * best,
-            **self._judged(last),
+            **self._judged(best_epoch, last),
             "epochs": epochs,
+            "best_epoch": best_epoch,
             "early_stopped": stopped,
             "reached_max_step": epochs >= max_steps,
             "diverged": False,
@@ -160,30 +191,37 @@ class _Work:
             "done": stopped or epochs >= max_steps,
         }
 
-    def _judged(self, last: Mapping[str, Any]) -> dict[str, Any]:
+    def _best_epoch(self) -> int:
+        """Return the epoch of the best weights so far; 0 when no epoch could be compared."""
+        from discern.training.checkpoints import read_description
+
+        path = self._training.folder.best_model
+        return read_description(path)[3].epoch if path.is_file() else 0
+
+    def _judged(self, best_epoch: int, last: Mapping[str, Any]) -> dict[str, float]:
         """Return mmd and auc of the best weights so far, those that projection uses."""
         if self._measures is None:
             return {}
-        from discern.training.checkpoints import load_weights, read_description
+        if best_epoch == last.get("best_epoch"):
+            return {name: last[name] for name in self._wanted}
+        from discern.training.checkpoints import load_weights
 
         folder, family = self._training.folder, self._training.family
-        best_epoch = read_description(folder.best_model)[3].epoch if folder.best_model.is_file() else 0
-        if best_epoch == last.get("best_epoch"):
-            return {name: last[name] for name in (*self._wanted, "best_epoch")}
         is_current = best_epoch in {0, self._training.state.epoch}
         if not is_current:
             load_weights(folder.best_model, family.model)
         try:
-            return {**self._measures.measure(family, self._wanted), "best_epoch": best_epoch}
+            return self._measures.measure(family, self._wanted)
         finally:
             if not is_current:
                 load_weights(folder.last_state, family.model)
 
 
-def _terms(folder: ExperimentFolder) -> dict[str, float]:
-    """Return the unweighted terms of the loss in the last epoch; one that is not finite is as bad as can be."""
+def _terms(folder: ExperimentFolder, epoch: int) -> dict[str, float]:
+    """Return the unweighted terms of the loss in an epoch, 0 for the last; one that is not finite is as bad as can be."""
     from discern.training.checkpoint_callback import read_history
 
     rows = read_history(folder.history)
-    terms = {name: float(value) for name, value in (rows[-1] if rows else {}).items() if is_term(name)}
+    row = next((row for row in rows if int(row["epoch"]) == epoch), rows[-1] if rows else {})
+    terms = {name: float(value) for name, value in row.items() if is_term(name)}
     return {name: value if math.isfinite(value) else WORST for name, value in terms.items() if name != "val_loss"}

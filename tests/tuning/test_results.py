@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from discern.errors import ExperimentError
+from discern.io.whole_files import write_text
 from discern.tuning.config import search_config
 from discern.tuning.importance import importances
 from discern.tuning.past import begin_or_go_on, read_past
 from discern.tuning.pictures import importance_picture, objective_picture, parallel_coordinates
+from discern.tuning.reported_model import forget_others, keep_reported, show_reported, take_back_unreported
 from discern.tuning.results import best_trial, complete, trial_rows, write_results
 from discern.tuning.search_folder import SearchFolder, TrialFolder, sample_digest
 from discern.tuning.trial_values import WORST
@@ -97,6 +99,41 @@ def test_data_are_copied_where_links_are_not_possible(searched, processed, monke
     own = trial.experiment.processed_file
     assert not own.samefile(processed.folder.processed_file)
     assert own.read_bytes() == processed.folder.processed_file.read_bytes()
+
+
+def test_the_model_of_the_last_report_is_the_one_that_is_given(searched, processed):
+    """A trial that has not ended keeps the newer one for when it goes on; one that has ended needs one name for one."""
+    for name in ("0006_f", "0002_b"):
+        trial = searched.trial(name)
+        trial.write_results([{"mmd": 0.2, "best_epoch": 3}])
+        keep_reported(trial, 3)
+        assert trial.reported_model(3).samefile(trial.experiment.best_model)
+        write_text(trial.experiment.best_model, "newer weights")
+    for _ in range(2):  # the second time there is nothing to do
+        write_results(searched, read_past(searched), "mmd", processed.folder)
+        for name in ("0006_f", "0002_b"):
+            assert searched.trial(name).experiment.best_model.read_bytes() == b"weights"
+    ended = searched.trial("0002_b")
+    assert not ended.reported_model(3).exists() and not ended.unreported_model.exists()
+    trial = searched.trial("0006_f")
+    take_back_unreported(trial)
+    assert trial.experiment.best_model.read_text() == "newer weights"
+    assert trial.reported_model(3).read_bytes() == b"weights" and not trial.unreported_model.exists()
+    forget_others(trial, 4)
+    assert not trial.reported_model(3).exists()
+
+
+def test_models_are_kept_where_links_are_not_possible(searched, monkeypatch):
+    monkeypatch.setattr("os.link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+    trial = searched.trial("0006_f")
+    keep_reported(trial, 3)
+    assert not trial.reported_model(3).samefile(trial.experiment.best_model)
+    show_reported(trial, 3)
+    assert not trial.unreported_model.exists()  # a copy is the same model
+    write_text(trial.experiment.best_model, "newer weights")
+    show_reported(trial, 3)
+    assert trial.experiment.best_model.read_bytes() == b"weights"
+    assert trial.unreported_model.read_text() == "newer weights"
 
 
 def test_no_usable_trial_has_no_parameters(tmp_path, processed):
