@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from discern.errors import MissingParameterError, ParametersError
+from discern.errors import MissingParameterError, ParametersError, counted
 
 Section = TypeVar("Section", bound=BaseModel)
 _LONGEST_NAME, _LONGEST_PATH = 255, 3000  # bytes; file systems and the kernel take little more
@@ -85,7 +85,7 @@ def parameters_error(
         source: Name of the file, for the first line.
     """
     lines = [_fault(fault, section, prefix) for fault in error.errors(include_url=False)]
-    entries = "1 invalid entry" if len(lines) == 1 else f"{len(lines)} invalid entries"
+    entries = counted(len(lines), "invalid entry", "invalid entries")
     only_missing = all(fault["type"] == "missing" for fault in error.errors(include_url=False))
     kind = MissingParameterError if only_missing else ParametersError
     return kind("\n  ".join([f"{source} has {entries}:", *lines]))

@@ -1,5 +1,7 @@
 """The errors a user can mend; each class carries the exit code of the command line."""
 
+from collections.abc import Sequence
+
 
 class DiscernError(Exception):
     """A fault with a message that says what was wrong, what was received and how to mend it."""
@@ -61,3 +63,20 @@ class StoppedBySignalError(DiscernError):
     """Work was ended by a signal; the exit code is the one of a process that the signal ends."""
 
     exit_code = 128 + 15
+
+
+def names_in_short(names: Sequence[str], at_most: int = 5) -> str:
+    """Return the first names, and how many there are besides."""
+    more = f" and {len(names) - at_most} more" if len(names) > at_most else ""
+    return ", ".join(names[:at_most]) + more
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with what it counts, e.g. ``1 epoch``, ``2 batches``.
+
+    Args:
+        number: How many.
+        noun: One of them.
+        plural: Several of them; with an s when empty.
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

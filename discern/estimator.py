@@ -11,7 +11,7 @@ from anndata import AnnData
 
 from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
-from discern.errors import DataError, ExperimentError, MissingParameterError
+from discern.errors import DataError, ExperimentError, MissingParameterError, counted
 from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.io.record_format import genes_digest
@@ -198,8 +198,8 @@ class DISCERN:
             return
         if len(data.batches) != family.data.n_batches:
             raise DataError(
-                f"The data has {len(data.batches)} batches ({', '.join(data.batches)}), the model was built for "
-                f"{family.data.n_batches}."
+                f"The data has {counted(len(data.batches), 'batch', 'batches')} ({', '.join(data.batches)}), the model "
+                f"was built for {family.data.n_batches}."
             )
         built, found = family.data.transform.library_size, data.transform.library_size
         if built is not None and built != found:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from discern.errors import DiscernError, ExperimentError
+from discern.errors import DiscernError, ExperimentError, counted
 from discern.workers import Item, Result, Workers
 
 LOCAL = "local"
@@ -106,7 +106,8 @@ def ray_workers(address: str = LOCAL, n_cpus: int | None = None, **of_local: Any
         ) from error
     try:
         cpus = int(ray.cluster_resources().get("CPU", 1))
-        _LOGGER.info("Ray: %d CPUs on %d machines", cpus, sum(node["Alive"] for node in ray.nodes()))
+        machines = sum(node["Alive"] for node in ray.nodes())
+        _LOGGER.info("Ray: %s on %s", counted(cpus, "CPU"), counted(machines, "machine"))
         yield RayWorkers(cpus)
     finally:
         ray.shutdown()

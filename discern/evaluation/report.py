@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from discern.errors import counted
 from discern.evaluation.cautions import cautions
 from discern.evaluation.facts import FACTS, in_words
 from discern.evaluation.html_elements import Html, element, joined, page, table
@@ -161,7 +162,7 @@ def _markers(markers: MarkerGenes | None) -> Html:
 
 def _losses(history: pd.DataFrame) -> Html:
     return joined(
-        element("p", f"{len(history)} epochs. The star is the epoch of the lowest validation loss."),
+        element("p", f"{counted(len(history), 'epoch')}. The star is the epoch of the lowest validation loss."),
         _figures(loss_pictures(history)),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from discern.errors import counted
 from discern.evaluation.html_elements import Html, element
 from discern.evaluation.marker_genes import AFTER, BEFORE, REAL, MarkerGenes
 from discern.evaluation.shown_cells import ShownCells, batch_sizes
@@ -80,7 +81,7 @@ def loss_pictures(history: pd.DataFrame) -> list[Picture]:
 def _loss_picture(history: pd.DataFrame, term: str) -> Picture:
     name = "all losses, weighted" if term == "loss" else term.replace("_", " ")
     told = [_told(history, column, where) for column, where in ((term, "training"), (f"val_{term}", "validation"))]
-    alternative = f"Curve of {name} over {len(history)} epochs. {' '.join(one for one in told if one)}"
+    alternative = f"Curve of {name} over {counted(len(history), 'epoch')}. {' '.join(one for one in told if one)}"
     return picture(lambda axes: draw_losses(axes, history, term), f"{name[0].upper()}{name[1:]}", alternative)
 
 

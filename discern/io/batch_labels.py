@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from discern.errors import DataError
+from discern.errors import DataError, counted, names_in_short
 from discern.keys import BATCH
 
 
@@ -36,8 +36,9 @@ def batch_codes(obs: pd.DataFrame, batches: Sequence[str]) -> np.ndarray:
     codes = pd.Index(list(batches)).get_indexer(names)
     if (codes < 0).any():
         unknown = sorted(set(names[codes < 0]))
+        cells = counted(int((codes < 0).sum()), "cell belongs", "cells belong")
         raise DataError(
-            f"{int((codes < 0).sum())} cells belong to batches the model does not know: {', '.join(unknown[:5])}. "
+            f"{cells} to batches the model does not know: {names_in_short(unknown)}. "
             f"Known: {', '.join(batches)}. Rename them, leave them out, or add them with `discern onlinetraining`."
         )
     return codes.astype(np.int64)

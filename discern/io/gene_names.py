@@ -65,18 +65,25 @@ def spellings(var: pd.DataFrame) -> dict[str, pd.Index]:
     return found | {kind: names for kind, names in shorter.items() if not names.equals(found[kind[: -len(_CUT)]])}
 
 
-def explain_no_common_genes(variables: Mapping[str, pd.DataFrame]) -> str:
-    """Return a message on inputs without a common gene: examples of every input's names, and a hint how to mend it.
+def names_differ_in_kind(variables: Mapping[str, pd.DataFrame]) -> bool:
+    """Tell whether inputs name their genes in other ways, as those of other species do."""
+    return len({kind_of_names(var.index) for var in variables.values()} - {OTHER}) > 1
+
+
+def explain_no_common_genes(variables: Mapping[str, pd.DataFrame], n_common: int = 0) -> str:
+    """Return a message on inputs with hardly a common gene: examples of every input's names, and a hint how to mend it.
 
     Args:
         variables: Name of the input to its gene annotation.
+        n_common: Genes in common.
     """
     kinds = {name: kind_of_names(var.index) for name, var in variables.items()}
+    beginning = f"The inputs have {n_common or 'no'} {'genes' if n_common > 1 else 'gene'} in common."
     lines = [
         f"  {name} ({len(var):,} genes, {kinds[name]}): {', '.join(map(str, var.index[:4]))}"
         for name, var in islice(variables.items(), 10)
     ]
-    return "\n".join(["The inputs have no gene in common.", *lines, _hint(set(kinds.values()), variables)])
+    return "\n".join([beginning, *lines, _hint(set(kinds.values()), variables)])
 
 
 def _hint(kinds: set[str], variables: Mapping[str, pd.DataFrame]) -> str:

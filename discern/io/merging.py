@@ -9,10 +9,10 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.io.annotation import batch_labels, join_labels, join_obs, join_proteins, join_var
 from discern.io.gene_columns import placed_columns
-from discern.io.gene_names import explain_no_common_genes
+from discern.io.gene_names import explain_no_common_genes, names_differ_in_kind
 from discern.io.naming import unique_names
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
 from discern.io.raw_input import RawInput
@@ -163,9 +163,11 @@ def _common_genes(variables: Mapping[str, pd.DataFrame]) -> pd.Index:
         raise DataError(explain_no_common_genes(variables))
     smallest = min(variables, key=lambda name: len(variables[name]))
     if len(genes) < _FEW_COMMON_GENES * len(variables[smallest]):
+        if names_differ_in_kind(variables):
+            raise DataError(explain_no_common_genes(variables, len(genes)))
         _logger.warning(
-            "Only %d genes are common to all inputs, of %d in %s. Do all use the same kind of gene names?",
-            len(genes),
+            "Only %s common to all inputs, of %d in %s. Do all use the same kind of gene names?",
+            counted(len(genes), "gene is", "genes are"),
             len(variables[smallest]),
             smallest,
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from anndata import AnnData
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.io.cell_ranger import read_cell_ranger_folder, read_cell_ranger_h5
 from discern.io.loom import read_loom
 from discern.io.naming import SUFFIXES, file_suffix, unique_names
@@ -119,7 +119,7 @@ def naming_the_file(path: Path | None) -> Iterator[None]:
 
 def _reader_for(path: Path) -> Callable[[Path], RawInput]:
     if not path.exists():
-        raise DataError(_absent(path))
+        raise DataError(explain_absent(path))
     if path.is_dir():
         return read_cell_ranger_folder
     if path.name.lower().endswith(_ARCHIVES):
@@ -134,12 +134,17 @@ def _reader_for(path: Path) -> Callable[[Path], RawInput]:
     return _READERS[suffix]
 
 
-def _absent(path: Path) -> str:
+def explain_absent(path: Path) -> str:
+    """Return a message on a file that is not there, with names like it."""
     if not path.parent.is_dir():
         return f"{path} does not exist; neither does its folder {path.parent}. Correct the path."
     found = sorted(child.name for child in path.parent.iterdir())
     close = difflib.get_close_matches(path.name, found, n=3, cutoff=0.5)
-    hint = f" Similar names there: {', '.join(close)}." if close else f" {path.parent} holds {len(found)} other files."
+    hint = (
+        f" Similar names there: {', '.join(close)}."
+        if close
+        else f" {path.parent} holds {counted(len(found), 'other file')}."
+    )
     return f"{path} does not exist.{hint} Correct the path."
 
 
@@ -170,5 +175,10 @@ def _gene_names(path: Path, var: pd.DataFrame) -> pd.Index:
     names, n_renamed = unique_names(pd.Index(var.index.astype(str), name=None))
     if n_renamed:
         renamed = ", ".join(names[names != var.index.astype(str)][:3])
-        _logger.warning("%s: %d gene names occur more than once and got a suffix: %s", path, n_renamed, renamed)
+        _logger.warning(
+            "%s: %s more than once and got a suffix: %s",
+            path,
+            counted(n_renamed, "gene name occurs", "gene names occur"),
+            renamed,
+        )
     return names

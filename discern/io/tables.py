@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.io.raw_counts import to_csr
 from discern.io.raw_input import RawInput
 from discern.io.row_readers import MemoryRows
@@ -34,7 +34,7 @@ def read_table(path: Path, separator: str) -> RawInput:
         header = next(csv.reader([text.readline().rstrip("\r\n")], delimiter=separator), [])
         if len(header) < 2:
             raise DataError(
-                f"The first line of {path} has {len(header)} columns when split at {separator!r}. "
+                f"The first line of {path} has {counted(len(header), 'column')} when split at {separator!r}. "
                 "It must name the cells of a genes x cells table; .csv is split at commas, .tsv and .txt at tabs."
             )
         rows = max(_SHORTEST_CHUNK, _CHUNK_VALUES // len(header))
@@ -82,7 +82,7 @@ def _cells(path: Path, header: list[str], n_columns: int) -> list[str]:
         return header[1:]
     if n_columns == len(header) + 1:
         return header
-    raise DataError(f"The first line of {path} has {len(header)} columns, the lines below it {n_columns}.")
+    raise DataError(f"The first line of {path} has {counted(len(header), 'column')}, the lines below it {n_columns}.")
 
 
 def _values(path: Path, chunk: pd.DataFrame, cells: list[str]) -> np.ndarray:

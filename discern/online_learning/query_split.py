@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from discern.errors import counted
 from discern.keys import TRAIN
 from discern.preprocessing.config import SplitConfig
 from discern.preprocessing.splitting import Generator, split_cells, split_sizes
@@ -27,7 +28,9 @@ def split_query(rng: Generator, batch: np.ndarray, batches: Sequence[str], split
     roles = np.full(len(batch), TRAIN, dtype=object)
     divided = _can_be_divided(batch, len(batches), split)
     if not divided.all():
-        small = ", ".join(f"'{batches[code]}' ({(batch == code).sum():,} cells)" for code in np.unique(batch[~divided]))
+        small = ", ".join(
+            f"'{batches[code]}' ({counted((batch == code).sum(), 'cell')})" for code in np.unique(batch[~divided])
+        )
         log.warning(
             "valid_cells %g gives no validation cell in batch %s: all its cells are trained on",
             split.valid_cells,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def choose_cells_and_genes(seen: SeenCounts, min_genes: int, min_cells: int) -> 
     """
     cells = seen.genes_per_cell >= min_genes
     if not cells.any():
-        raise DataError(_no_cell_left(seen.genes_per_cell, min_genes))
+        raise DataError(_no_cell_left(seen, min_genes))
     genes = seen.cells_per_gene >= min_cells
     if not genes.any():
         raise DataError(
@@ -97,7 +97,9 @@ def require_every_batch(kept: np.ndarray, batch: np.ndarray, batches: Sequence[s
     """
     n_before = np.bincount(batch, minlength=len(batches))
     n_left = np.bincount(batch[kept], minlength=len(batches))
-    lost = [f"'{name}' ({n_before[i]} cells)" for i, name in enumerate(batches) if n_before[i] and not n_left[i]]
+    lost = [
+        f"'{name}' ({counted(n_before[i], 'cell')})" for i, name in enumerate(batches) if n_before[i] and not n_left[i]
+    ]
     if lost:
         raise DataError(
             f"No cell of batch {', '.join(lost)} {condition}. Lower filtering.min_genes or filtering.min_cells, or "
@@ -153,10 +155,17 @@ def _positive_per_row(chunk: sparse.csr_matrix) -> np.ndarray:
     return np.bincount(rows[chunk.data > 0], minlength=chunk.shape[0])
 
 
-def _no_cell_left(genes_per_cell: np.ndarray, min_genes: int) -> str:
+def _no_cell_left(seen: SeenCounts, min_genes: int) -> str:
+    genes_per_cell, n_genes = seen.genes_per_cell, len(seen.cells_per_gene)
     if len(genes_per_cell) == 0:
         return "The data hold no cell."
+    remedy = "Lower filtering.min_genes."
+    if n_genes < min_genes:
+        remedy = (
+            f"There are only {n_genes} genes, those that all inputs have: are these of one species, with the same kind of "
+            "gene names? If so, lower filtering.min_genes."
+        )
     return (
         f"No cell has {min_genes} genes or more: {len(genes_per_cell)} cells have {np.median(genes_per_cell):g} genes "
-        f"in the median and {genes_per_cell.max()} at most. Lower filtering.min_genes."
+        f"in the median and {genes_per_cell.max()} at most. {remedy}"
     )

@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,8 @@ def kernel_width(points: np.ndarray, n_neighbors: int, n_jobs: int | None = None
     if len(points) < 2:
         raise DataError(f"the MMD kernel is a distance between cells; received {len(points)} cell. Give more cells.")
     if n_neighbors > len(points):
-        log.info("Only %d cells for the MMD kernel: using %d neighbours", len(points), len(points) - 1)
+        neighbours = counted(len(points) - 1, "neighbour")
+        log.info("Only %d cells for the MMD kernel: using %s", len(points), neighbours)
         n_neighbors = len(points)
     search = NearestNeighbors(n_neighbors=n_neighbors, n_jobs=n_jobs).fit(points)
     distances = search.kneighbors(points)[0]

@@ -13,7 +13,7 @@ import pandas as pd
 from anndata import AnnData
 
 from discern import keys
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.merging import JoinedAnnotation, join_annotation
@@ -169,7 +169,7 @@ class WAERecipe:
             return
         column, labels = found
         self.sc_raw.obs[keys.CELLTYPE] = labels
-        log.info("%d cell types are taken from column '%s'", len(labels.categories), column)
+        log.info("Cell types are taken from column '%s': %d", column, len(labels.categories))
 
     def scaling(self, scale: ScaleConfig | Mapping[str, Any] | float | None) -> None:
         """Normalise every cell to one library size and keep the counts in ``layers["counts"]``.
@@ -186,7 +186,8 @@ class WAERecipe:
         )
         if not library_size.all():
             require_every_batch(library_size > 0, self._codes, self._batches, "has counts in the genes kept")
-            log.warning("%d cells have no counts in the genes kept; they are removed", (library_size == 0).sum())
+            n_empty = int((library_size == 0).sum())
+            log.warning("%s no counts in the genes kept: removed", counted(n_empty, "cell has", "cells have"))
             self._keep(library_size > 0)
             library_size = library_size[library_size > 0]
         self.sc_raw.obs[keys.N_COUNTS] = library_size
@@ -358,4 +359,5 @@ class WAERecipe:
         self.sc_raw.config = {**self.sc_raw.config, **entries}
 
     def _report(self, step: str) -> None:
-        log.info("After %s: %d cells, %d genes", step, *self.sc_raw.shape)
+        n_cells, n_genes = self.sc_raw.shape
+        log.info("After %s: %s, %s", step, counted(n_cells, "cell"), counted(n_genes, "gene"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.keys import TEST, TRAIN, VALID
 from discern.preprocessing.config import SplitConfig
 
@@ -106,7 +106,7 @@ def draw_for_mmd(rng: Generator, amount: float, candidates: np.ndarray, groups: 
         return candidates.copy()
     if size == 0:
         raise DataError(
-            f"mmd_cells {amount:g} of {len(cells)} validation cells is no cell. "
+            f"mmd_cells {amount:g} of {counted(len(cells), 'validation cell')} is no cell. "
             f"Use at least {smallest_ratio(len(cells))}."
         )
     weights = np.bincount(groups)[groups[cells]].astype(np.float64)
@@ -125,14 +125,18 @@ def _require_validation_cells(amount: float, n_valid: np.ndarray, sizes: np.ndar
     without = [(name, int(size)) for name, size, n in zip(names, sizes, n_valid, strict=True) if n == 0]
     if not without:
         return
-    found = ", ".join(f"'{name}' ({size} cells)" for name, size in without)
+    found = ", ".join(f"'{name}' ({counted(size, 'cell')})" for name, size in without)
     smallest = min(size for _, size in without)
     remedy = f"Use at least {smallest_ratio(smallest)}, or leave" if smallest > 1 else "Leave"
     raise DataError(f"valid_cells {amount:g} gives no validation cell in batch {found}. {remedy} these cells out.")
 
 
 def _require_training_cells(set_aside: np.ndarray, sizes: np.ndarray, names: Sequence[str]) -> None:
-    without = [f"'{name}' ({size} cells)" for name, size, n in zip(names, sizes, set_aside, strict=True) if n >= size]
+    without = [
+        f"'{name}' ({counted(size, 'cell')})"
+        for name, size, n in zip(names, sizes, set_aside, strict=True)
+        if n >= size
+    ]
     if without:
         raise DataError(
             f"valid_cells and test_cells leave no cell to train on in batch {', '.join(without)}. Give smaller ratios."

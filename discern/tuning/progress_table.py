@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from discern.errors import counted
 from discern.progress import duration
 
 _LOGGER = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _told(result: dict[str, Any], metric: str) -> str:
         return "nothing reported"
     value = result.get(metric)
     shown = "no value" if value is None else f"{value:.5g}"
-    return f"{metric} {shown}, {result.get('epochs', 0)} epochs, {duration(float(result.get('seconds', 0)))}"
+    return f"{metric} {shown}, {counted(result.get('epochs', 0), 'epoch')}, {duration(float(result.get('seconds', 0)))}"
 
 
 def _table(rows: dict[str, tuple[dict[str, Any], str]], metric: str, n_trials: int, larger_is_better: bool) -> Any:
@@ -73,7 +74,7 @@ def _table(rows: dict[str, tuple[dict[str, Any], str]], metric: str, n_trials: i
     ended = sum(status != "running" for _, status in rows.values())
     sign = -1.0 if larger_is_better else 1.0
     order = sorted(rows, key=lambda name: sign * float(rows[name][0].get(metric, sign * float("inf"))))
-    table = Table(title=f"{ended} of {n_trials} trials ended; best {metric} first")
+    table = Table(title=f"{ended} of {counted(n_trials, 'trial')} ended; best {metric} first")
     for column in ("trial", "status", metric, "epochs", "time"):
         table.add_column(column)
     for name in order[:_ROWS]:

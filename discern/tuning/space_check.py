@@ -8,7 +8,7 @@ import numpy as np
 
 from discern.config.experiment import ExperimentConfig
 from discern.config_section import validate_section
-from discern.errors import ParametersError
+from discern.errors import ParametersError, counted
 from discern.tuning.distributions import Choice
 from discern.tuning.search_space import Leaf, SearchSpace
 
@@ -52,7 +52,7 @@ def check_space(
         faults = _faults(space, content, _together(space, np.random.default_rng(seed)))
     faults = list({fault.partition(" (received ")[0]: fault for fault in reversed(faults)}.values())[::-1]
     if faults:
-        entries = "1 invalid entry" if len(faults) == 1 else f"{len(faults)} invalid entries"
+        entries = counted(len(faults), "invalid entry", "invalid entries")
         left = [f"… and {len(faults) - _AT_MOST} more"] if len(faults) > _AT_MOST else []
         raise ParametersError("\n  ".join([f"{source} has {entries}:", *faults[:_AT_MOST], *left]))
 

@@ -2,6 +2,7 @@
 
 import logging
 
+from discern.errors import counted
 from discern.io.experiment_folder import ExperimentFolder
 
 _LOGGER = logging.getLogger(__name__)
@@ -13,12 +14,11 @@ def tell_of_older_projections(folder: ExperimentFolder) -> None:
     Args:
         folder: An experiment whose model has just changed.
     """
-    files = sorted(folder.projected.glob("*.h5ad"))
+    files = sorted(folder.projected.rglob("*.h5ad"))
     if files:
         _LOGGER.info(
-            "%d %s in %s %s of the model before. Project again to replace what you still need.",
-            len(files),
-            "file" if len(files) == 1 else "files",
+            "%s in %s %s of the model before. Project again to replace what you still need.",
+            counted(len(files), "file"),
             folder.projected,
             "is" if len(files) == 1 else "are",
         )

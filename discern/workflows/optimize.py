@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from discern.errors import ExperimentError, ParametersError, StoppedBySignalError
+from discern.errors import ExperimentError, ParametersError, StoppedBySignalError, counted
 from discern.io.processed_annotation import read_annotation
 from discern.io.record_format import genes_digest
 from discern.io.whole_files import write_json
@@ -61,7 +61,7 @@ class SearchInterruptedError(StoppedBySignalError):
         number = int(received.first or 0)
         name = received.first.name if received.first is not None else "a signal"
         super().__init__(
-            f"The search was interrupted ({name}): {n_ended} of {n_trials} trials have ended, what is known is written. "
+            f"The search was interrupted ({name}): {n_ended} of {counted(n_trials, 'trial')} ended, what is known is written. "
             "The next `discern optimize` goes on."
         )
         self.exit_code = 128 + number
@@ -118,8 +118,8 @@ def optimize(
     metric = search.analysis.metric
     value = best.value(metric)
     _LOGGER.info(
-        "Best of %d trials: %s, %s %.5g, %s. Project it with `discern project %s`.",
-        len(trials),
+        "Best of %s: %s, %s %.5g, %s. Project it with `discern project %s`.",
+        counted(len(trials), "trial"),
         best.folder.name,
         metric,
         value,
@@ -231,7 +231,7 @@ def _write(
 def _nothing_usable(trials: list[PastTrial], reason: str) -> ExperimentError:
     whys = [why for trial in trials if (why := (trial.folder.read_outcome() or {}).get("why"))]
     if whys:
-        return ExperimentError(f"None of the {len(trials)} trials can be used. The first ended with: {whys[0]}")
+        return ExperimentError(f"No trial of {len(trials)} can be used. The first ended with: {whys[0]}")
     return ExperimentError(
         f"No trial has reported anything{f': {reason}' if reason else ''}. Give the search more time."
     )

@@ -2,14 +2,17 @@
 
 import logging
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from discern.available_cpus import available_cpus
-from discern.errors import ExperimentError, ParametersError
+from discern.errors import ExperimentError, ParametersError, counted, names_in_short
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.naming import SUFFIXES, file_suffix, input_names
+from discern.io.processed_annotation import read_annotation
 from discern.io.whole_files import remove_folder, replacing_file, replacing_folder, temporary_folder, write_json
+from discern.keys import BATCH
 from discern.preprocessing.cells import OnDisk
 from discern.preprocessing.recipe import WAERecipe
 from discern.ray_workers import ray_workers
@@ -79,6 +82,7 @@ def process(
             on_disk=OnDisk(scratch, workers),
         )
         recipe()
+        _tell_of_lost_batches(folder, recipe.sc_raw.obs[BATCH].cat.categories)
         if copy_original:
             _copy_inputs(list(inputs), folder)
         _write_parameters(experiment, search)
@@ -97,8 +101,32 @@ def process(
             "%s was trained on the earlier data. Train anew with `discern train --restart`, unless the data are the same.",
             folder.job,
         )
-    _LOGGER.info("%s: %d cells, %d genes, %d batches written", experiment.name, data.n_obs, data.n_vars, len(batches))
+    _LOGGER.info(
+        "%s: %s, %s, %s written",
+        experiment.name,
+        counted(data.n_obs, "cell"),
+        counted(data.n_vars, "gene"),
+        counted(len(batches), "batch", "batches"),
+    )
     return ProcessResult(data.n_obs, data.n_vars, batches)
+
+
+def _tell_of_lost_batches(folder: ExperimentFolder, batches: Iterable[str]) -> None:
+    """Warn of batches of the data that are about to be replaced and that the new data lack."""
+    if not folder.processed_file.is_file():
+        return
+    try:
+        lost = [name for name in read_annotation(folder.processed_file).batches if name not in set(batches)]
+    except ExperimentError:  # damaged data may be what is to be replaced
+        return
+    if lost:
+        _LOGGER.warning(
+            "%s held %s that input_ds.raw_input does not give: %s. They are dropped. What `discern onlinetraining` added "
+            "must be added again, or its files named in raw_input.",
+            folder.processed_file,
+            counted(len(lost), "batch", "batches"),
+            names_in_short(lost),
+        )
 
 
 def search_file(experiment: Experiment) -> Path | None:

@@ -12,7 +12,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.config.loading import experiment_config
-from discern.errors import DataError
+from discern.errors import DataError, counted
 from discern.evaluation.thinning import thin_cells
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
@@ -130,7 +130,7 @@ def _write_counts(experiment: Experiment, thinned: Thinned, target: str, keep: f
         of_target = np.flatnonzero(batches == target)
         if len(of_target) < 2:
             raise DataError(
-                f"'{target}' has {len(of_target)} cells; to thin half of them takes two. Found: "
+                f"'{target}' has {counted(len(of_target), 'cell')}; to thin half of them takes two. Found: "
                 f"{', '.join(cells.batches[:20])}. Give one of these with --target."
             )
         rng = np.random.default_rng(experiment.config.training.seed)

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from discern.errors import counted
 from discern.training.checkpoints import read_description
 from discern.training.received_signals import signals_received
 from discern.training.resumable import ResumableTraining
@@ -48,9 +49,9 @@ def train(
     resumed = training.state
     if training.has_stopped or resumed.epoch >= config.max_steps:
         _LOGGER.info(
-            "%s is trained: %d epochs. Nothing to do. To go on, raise training.%s.",
+            "%s is trained: %s. Nothing to do. To go on, raise training.%s.",
             experiment.name,
-            resumed.epoch,
+            counted(resumed.epoch, "epoch"),
             "max_steps" if resumed.epoch >= config.max_steps else "early_stopping.patience",
         )
         return TrainResult(resumed.epoch, resumed.monitored, finished=True)
@@ -60,6 +61,8 @@ def train(
         history = training.train_until(config.max_steps, received)
     best = read_description(folder.best_model)[3] if folder.best_model.is_file() else training.state
     epochs = resumed.epoch + len(history.epoch)
-    _LOGGER.info("%s: %d epochs, best %s in epoch %d", experiment.name, epochs, monitored_value(config), best.epoch)
+    _LOGGER.info(
+        "%s: %s, best %s in epoch %d", experiment.name, counted(epochs, "epoch"), monitored_value(config), best.epoch
+    )
     tell_of_older_projections(folder)
     return TrainResult(epochs, best.monitored, finished=False)

@@ -10,7 +10,7 @@ from scipy import sparse
 
 from discern.available_cpus import available_cpus
 from discern.config.experiment import ExperimentConfig
-from discern.errors import DataError, DiscernError, ParametersError
+from discern.errors import DataError, DiscernError, ParametersError, counted
 from discern.io.input_checks import check_rows
 from discern.io.merging import JoinedAnnotation, join_annotation
 from discern.io.naming import input_names
@@ -89,7 +89,7 @@ def validate(experiment: Experiment, *, allow_non_counts: bool = False) -> Valid
         try:
             raw = open_raw_input(path)
             n_cells, n_genes = raw.rows.shape
-            report.lines.append(f"{path}: {n_cells} cells, {n_genes} genes, named '{name}'")
+            report.lines.append(f"{path}: {counted(n_cells, 'cell')}, {counted(n_genes, 'gene')}, named '{name}'")
             with naming_the_file(path):
                 check_rows(raw.rows, name, raw.obs.index, raw.var.index, allow_non_counts)
             opened[name], columns[name] = raw, column
@@ -160,7 +160,7 @@ def _costs(config: ExperimentConfig, n_values: int, n_cells: int, n_genes: int) 
         f"train about {_bytes(1e9 + weights * 4 * 6 + config.training.batch_size * n_genes * 4 * 20)}",
         f"disk: about {_bytes(n_values * _BYTES_PER_VALUE_ON_DISK)} processed, {_bytes(weights * 16)} model, "
         f"{_bytes(_SIZE_OF_A_PROJECTION * dense)} per projection",
-        f"time: about {duration(max(epoch, 1))} per epoch on this CPU, {duration(epoch * epochs)} for {epochs} epochs",
+        f"time: about {duration(max(epoch, 1))} per epoch on this CPU, {duration(epoch * epochs)} for {counted(epochs, 'epoch')}",
     ]
 
 

@@ -143,6 +143,15 @@ def test_no_common_gene_shows_both_name_spaces():
     assert "ids (5 genes, Ensembl ids): ENSG00000000000" in str(caught.value)
 
 
+def test_two_species_with_a_few_names_in_common_are_refused():
+    names = [f"GEN{number}" for number in range(30)]
+    human, mouse = build(genes=["C3", *names]), build(genes=["C3", *(name.capitalize() for name in names)], seed=1)
+    with pytest.raises(DataError, match="^The inputs have 1 gene in common") as caught:
+        merge_data_sets({"human": human, "mouse": mouse})
+    assert "mouse (31 genes, capitalised symbols, as in mouse): C3, Gen0" in str(caught.value)
+    assert "Human and mouse symbols differ in case: translate one species" in str(caught.value)
+
+
 def test_few_common_genes_are_a_warning(caplog):
     caplog.set_level(logging.WARNING)
     a, b = build(genes=[f"A{i}" for i in range(30)]), build(genes=["A0", "A1", *(f"B{i}" for i in range(19))], seed=1)

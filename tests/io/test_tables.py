@@ -55,7 +55,7 @@ def test_chunks_give_the_same_matrix(tmp_path, monkeypatch):
         (TEXT.replace("4,1,0", "4,,0"), "the first is gene MS4A1, cell c2: empty or NA"),
         (TEXT.replace("4,1,0", "4"), "2 entries are not numbers; the first is gene MS4A1, cell c2: empty or NA"),
         (TEXT.replace(",c3", "").replace(",c2", ""), "has 2 columns, the lines below it 4"),
-        (TEXT.replace(",", ";"), "has 1 columns when split at ','"),
+        (TEXT.replace(",", ";"), "has 1 column when split at ','"),
         (TEXT.replace("4,1,0", "4,1,0,7,7"), "Cannot read"),
         ("", "has 0 columns"),
     ],

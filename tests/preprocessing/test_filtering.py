@@ -33,6 +33,18 @@ def test_something_is_removed_in_that_comparison(counts):
     assert not kept.genes.all()
 
 
+@pytest.mark.parametrize(
+    ("min_genes", "told"),
+    [
+        (60, "at most. Lower filtering.min_genes"),
+        (61, "There are only 60 genes, .*of one species.*filtering.min_genes"),
+    ],
+)
+def test_a_filter_that_no_cell_passes_says_what_to_look_at(counts, min_genes, told):
+    with pytest.raises(DataError, match=f"No cell has {min_genes} genes or more: 90 cells .*{told}"):
+        choose(counts, min_genes, 1)
+
+
 def test_stored_zeros_are_no_counts():
     matrix = sparse.csr_matrix((np.array([1.0, 0.0, 2.0], np.float32), np.array([0, 1, 1]), np.array([0, 2, 3])))
     kept = choose(matrix, 1, 1)

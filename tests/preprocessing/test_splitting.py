@@ -70,7 +70,7 @@ def test_a_batch_without_validation_cells_is_named_with_the_ratio_that_works():
 
 
 def test_a_batch_of_one_cell_must_be_left_out():
-    with pytest.raises(DataError, match=r"'single' \(1 cells\)\. Leave these cells out"):
+    with pytest.raises(DataError, match=r"'single' \(1 cell\)\. Leave these cells out"):
         roles_of(batch=np.repeat([0, 1], [100, 1]), names=["large", "single"])
 
 

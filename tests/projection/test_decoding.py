@@ -25,6 +25,15 @@ def test_batches_the_model_does_not_know_are_refused(data):
         own_labels(data, ["low", "other"])
 
 
+def test_unknown_batches_that_are_not_named_are_counted(data):
+    data.obs["batch"] = pd.Categorical([*"abcdef", *["low"] * 17])
+    with pytest.raises(DataError, match="6 cells belong to .*: a, b, c, d, e and 1 more. Known: low"):
+        own_labels(data, ["low"])
+    data.obs["batch"] = pd.Categorical(["a", *["low"] * 22])
+    with pytest.raises(DataError, match="1 cell belongs to batches the model does not know: a. Known: low"):
+        own_labels(data, ["low"])
+
+
 def test_every_cell_is_encoded_once_as_training_reads_it(data, family):
     own = own_labels(data, family.data.batches)
     slices = list(encoded_slices(family, data, own))

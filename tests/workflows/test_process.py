@@ -32,6 +32,22 @@ def test_existing_data_need_force(experiment, files_unchanged):
     assert one.folder.tfrecords.exists()
 
 
+def test_batches_that_are_dropped_are_named(experiment, here, caplog):
+    """Those of online training are not in the parameters that it began with."""
+    process(experiment())
+    both = anndata.read_h5ad(here / "cells.h5ad")
+    process(experiment(), force=True)
+    assert "raw_input does not give" not in caplog.text
+    fewer = both[both.obs["batch"] == "good"].copy()
+    process(experiment(adata=fewer), force=True)
+    assert "held 1 batch that input_ds.raw_input does not give: poor. They are dropped." in caplog.text
+    caplog.clear()
+    damaged = experiment().folder.processed_file
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    assert process(experiment(adata=fewer), force=True).batches == {"good": 40}
+    assert "raw_input does not give" not in caplog.text
+
+
 def test_records_of_replaced_data_do_not_stay(experiment):
     one = experiment()
     process(one)
