@@ -44,7 +44,20 @@ def search_cluster(search: SearchConfig) -> Iterator["TrialShare"]:
             if len(scratch) <= _LONGEST_FOLDER:
                 of_local["_temp_dir"] = scratch
         stack.enter_context(ray_workers(address, search.setup.num_cpus, **of_local))
+        stack.enter_context(_logging_from(search.setup.logging_level))
         yield TrialShare.of_cluster(wanted)
+
+
+@contextmanager
+def _logging_from(level: str) -> Iterator[None]:
+    """Let Ray's loggers, which importing it sets up, pass what is at least of this level."""
+    logger = logging.getLogger("ray")
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @dataclass(frozen=True)
@@ -72,9 +85,9 @@ class TrialShare:
             given = (min(own, most), min(extra, max(0.0, most - own)))
             if given != (own, extra):
                 _LOGGER.warning(
-                    "train_spec.resources_per_trial asks for %g %ss, the largest machine has %g: a trial gets %g.",
+                    "train_spec.resources_per_trial asks for %g %s, the largest machine has %g: a trial gets %g.",
                     own + extra,
-                    kind,
+                    kind if own + extra == 1 else f"{kind}s",
                     most,
                     sum(given),
                 )

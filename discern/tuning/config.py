@@ -17,7 +17,6 @@ from discern.tuning.named_section import fault_at, named_section
 from discern.tuning.published_search import present_search
 from discern.tuning.schedulers import ASHAConfig
 from discern.tuning.search_sections import AnalysisConfig, SetupConfig, TrainSpec
-from discern.tuning.search_sections import TrialResources as TrialResources
 from discern.tuning.search_space import SearchSpace, parse_space
 from discern.tuning.searchers import RandomConfig
 

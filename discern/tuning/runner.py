@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from discern.errors import ExperimentError
+from discern.errors import ExperimentError, counted
 from discern.io.whole_files import temporary_folder
 from discern.training.received_signals import ReceivedSignals, noticed_by
 from discern.tuning.cluster import TrialShare, search_cluster
@@ -58,12 +58,16 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
     begun = [trial for trial in past if not trial.status][:n_left]
     if past:
         _LOGGER.info(
-            "Going on: %d trials have ended, %d go on, %d are new", len(ended), len(begun), n_left - len(begun)
+            "Going on: %s ended before, %d to go on, %d new",
+            counted(len(ended), "trial"),
+            len(begun),
+            n_left - len(begun),
         )
     with ExitStack() as stack:
         resources = stack.enter_context(search_cluster(search))
         stack.enter_context(noticed_by(received))  # Ray ends the process at SIGTERM
         storage = stack.enter_context(temporary_folder(folder.path / "ray"))
+        _warn_of_turns(search.scheduler.name, n_left, resources.n_trials)
         metric = search.analysis.metric
         show = stack.enter_context(trials_shown(metric, n_left, direction(metric) == "max"))
         # imported now: Ray listens on the loopback interface only when it is imported by what starts it
@@ -75,6 +79,19 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
     if log.fault is not None:
         raise log.fault
     return SearchEnd(end.reason)
+
+
+def _warn_of_turns(scheduler: str, n_left: int, n_at_once: int) -> None:
+    """Say that a scheduler which keeps all trials alive is slow where they do not fit."""
+    if scheduler not in _PAUSES_NONE and n_left > n_at_once:
+        _LOGGER.warning(
+            "%s keeps all %d trials alive, and only %d can run at the same time: they take turns, and each turn begins with "
+            "a new process, which takes seconds. Faster are fewer trials (train_spec.num_samples), longer steps "
+            "(train_spec.config.epochs_per_timestep), or the scheduler ASHA.",
+            scheduler,
+            n_left,
+            n_at_once,
+        )
 
 
 def _tuner(

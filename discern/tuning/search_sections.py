@@ -26,7 +26,7 @@ class SetupConfig(ConfigSection):
         address: ``host:port`` of a Ray cluster, ``auto`` for one on this machine; null starts Ray for this search only.
         num_cpus: CPUs of a Ray started for this search; null: those available.
         num_gpus: Its GPUs; null: those visible.
-        logging_level: What Ray logs.
+        logging_level: Messages of Ray in the process of the search are shown from this level on.
     """
 
     address: str | None = Field(default=None, min_length=1)

@@ -1,7 +1,9 @@
 """What surrounds the trials of a search; the runs themselves are in tests/end_to_end/test_search.py."""
 
 import copy
+import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -9,11 +11,11 @@ import pytest
 
 from discern.errors import ExperimentError, ParametersError
 from discern.training.received_signals import ReceivedSignals
-from discern.tuning.cluster import TrialShare
+from discern.tuning.cluster import TrialShare, search_cluster
 from discern.tuning.config import search_config
 from discern.tuning.past import PastTrial, read_past
 from discern.tuning.progress_table import trials_shown
-from discern.tuning.runner import _fit, _teach, _TrialNames
+from discern.tuning.runner import _fit, _teach, _TrialNames, _warn_of_turns
 from discern.tuning.search_folder import SearchFolder, sample_digest
 from discern.tuning.search_sections import TrialResources
 from discern.tuning.watching import EndOfSearch, TrialLog
@@ -70,7 +72,28 @@ def test_a_trial_that_asks_for_more_than_there_is_gets_what_there_is(monkeypatch
     found = TrialShare.of_cluster(TrialResources(cpu=10, gpu=1, extra_cpu=1))
     assert found == TrialShare([{"CPU": 2.0}], n_trials=1)
     assert "asks for 11 CPUs, the largest machine has 2: a trial gets 2." in caplog.text
-    assert "asks for 1 GPUs, the largest machine has 0: a trial gets 0." in caplog.text
+    assert "asks for 1 GPU, the largest machine has 0: a trial gets 0." in caplog.text
+
+
+@pytest.mark.parametrize("level", ["INFO", "ERROR", None])
+def test_the_search_file_tells_what_ray_logs(monkeypatch, level):
+    nodes(monkeypatch, {"CPU": 2.0})
+    monkeypatch.setattr("discern.tuning.cluster.ray_workers", lambda *address, **options: nullcontext())
+    logger = logging.getLogger("ray")
+    before = logger.level
+    setup = {} if level is None else {"setup": {"logging_level": level}}
+    with search_cluster(search_config({"search_space": SPACE, **setup})):
+        assert logging.getLevelName(logging.getLogger("ray.tune.x").getEffectiveLevel()) == (level or "WARNING")
+    assert logger.level == before
+
+
+def test_trials_that_take_turns_are_slow(caplog):
+    _warn_of_turns("ASHA", 8, 2)
+    _warn_of_turns("PopulationBasedTraining", 2, 2)
+    assert not caplog.records
+    _warn_of_turns("PopulationBasedTraining", 8, 2)
+    assert "PopulationBasedTraining keeps all 8 trials alive, and only 2 can run at the same time" in caplog.text
+    assert "train_spec.num_samples" in caplog.text
 
 
 def test_successive_halving_compares_with_the_trials_of_earlier_runs(folder):
