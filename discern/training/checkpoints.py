@@ -142,9 +142,14 @@ def load_family(path: Path, seed: int = 0) -> tuple[ModelFamily, Checkpoint]:
     Raises:
         ExperimentError: The file is no checkpoint or is damaged.
     """
-    name, config, data, checkpoint = read_description(path)
-    family = FAMILIES.get(name)(config, data, seed)
-    load_weights(path, family.model)
+    try:
+        name, config, data, checkpoint = read_description(path)
+        family = FAMILIES.get(name)(config, data, seed)
+        load_weights(path, family.model)
+    except DamagedCheckpointError as error:
+        raise DamagedCheckpointError(
+            f"{error} Restore it from a copy, or train anew with `discern train --restart`."
+        ) from error
     return family, checkpoint
 
 

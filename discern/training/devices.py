@@ -16,7 +16,7 @@ def set_gpu_and_threads(
 ) -> None:
     """Choose the GPUs this process sees, the threads TensorFlow uses, and whether GPUs repeat their bits.
 
-    A GPU that is not there is a warning and the CPU is used. TensorFlow cannot change these once it has run
+    A GPU that is not there is a warning where others are, and the CPU is used. TensorFlow cannot change these once it has run
     something: a second call that asks for something else is a warning.
 
     Args:
@@ -85,7 +85,8 @@ def _show_gpus(gpus: Sequence[int]) -> None:
     gpus = list(dict.fromkeys(gpus))
     absent = [gpu for gpu in gpus if not 0 <= gpu < len(found)]
     if absent:
-        _LOGGER.warning(
+        _LOGGER.log(
+            logging.WARNING if found else logging.INFO,  # shipped parameters name one, and most machines have none
             "GPU %s is not there (%d found); using %s.",
             ", ".join(map(str, absent)),
             len(found),

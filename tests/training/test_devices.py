@@ -35,17 +35,20 @@ def test_chosen_gpus_are_visible_and_grow(tensorflow, caplog):
     assert caplog.records == []
 
 
-def test_an_absent_gpu_is_a_warning(tensorflow, caplog):
+def test_an_absent_gpu_is_no_warning_where_there_is_none(tensorflow, caplog):
+    caplog.set_level("INFO")
     tensorflow.gpus = []
     set_gpu_and_threads(0, [0])
     assert tensorflow.visible == []
-    assert "GPU 0 is not there (0 found); using the CPU." in caplog.text
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("INFO", "GPU 0 is not there (0 found); using the CPU.")
 
 
 def test_the_gpus_that_are_there_are_used(tensorflow, caplog):
     set_gpu_and_threads(0, [1, 5])
     assert tensorflow.visible == ["gpu1"]
-    assert "GPU 5 is not there (2 found); using the others." in caplog.text
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("WARNING", "GPU 5 is not there (2 found); using the others.")
 
 
 def test_a_negative_index_is_no_gpu(tensorflow, caplog):
@@ -71,7 +74,7 @@ def test_threads(tensorflow, asked, inter, intra):
 def test_a_second_call_in_a_running_process_is_a_warning_at_most():
     program = """
 import logging
-logging.basicConfig()
+logging.basicConfig(level="INFO")
 from discern.training.devices import set_gpu_and_threads, wants_xla
 import tensorflow as tf
 set_gpu_and_threads(1, [0])
