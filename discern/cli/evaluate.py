@@ -9,6 +9,7 @@ from discern.cli.quiet_tensorflow import import_tensorflow
 from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_options, open_experiments, run_mode
 
 if TYPE_CHECKING:
+    from discern.evaluation.other_estimates import OtherEstimate
     from discern.evaluation.table import Evaluation
 
 
@@ -55,9 +56,6 @@ def evaluate(
     Cells of other batches, decoded into the target batch, are compared with real cells of it, and so are honest
     baselines. Writes evaluation/metrics.json, metrics.csv and report.html, a page that opens in any browser.
     """
-    import_tensorflow(session.verbosity)  # what comes next imports it, too
-    from discern.evaluation.other_estimates import OtherEstimate
-
     outcomes = run_mode(
         session,
         open_experiments(session, params, seed),
@@ -65,7 +63,7 @@ def evaluate(
         target=target,
         labels=labels,
         thin=thin,
-        compare=[OtherEstimate.parse(text) for text in compare],
+        compare=_estimates(compare, session.verbosity),
         n_cells=cells,
         report=not no_report,
     )
@@ -73,6 +71,15 @@ def evaluate(
         if not outcome.exit_code:
             _show(outcome.result)
     exit_with(outcomes)
+
+
+def _estimates(compare: tuple[str, ...], verbosity: int) -> "list[OtherEstimate]":
+    if not compare:
+        return []
+    import_tensorflow(verbosity)  # what comes next imports it, too
+    from discern.evaluation.other_estimates import OtherEstimate
+
+    return [OtherEstimate.parse(text) for text in compare]
 
 
 def _show(written: list[Path]) -> None:

@@ -75,10 +75,13 @@ def run_mode(
         online: Use the runner of online training.
         **arguments: Arguments of the mode.
     """
-    with_tensorflow = mode not in _WITHOUT_TENSORFLOW
-    if with_tensorflow and len(experiments) == 1:
-        import_tensorflow(session.verbosity)
+    from discern.workflows.readiness import why_not
     from discern.workflows.runner import DISCERNRunner, OnlineDISCERNRunner
+
+    with_tensorflow = mode not in _WITHOUT_TENSORFLOW
+    refused = len(experiments) == 1 and why_not(experiments[0], mode, arguments) is not None
+    if with_tensorflow and len(experiments) == 1 and not refused:
+        import_tensorflow(session.verbosity)
 
     runner = (OnlineDISCERNRunner if online else DISCERNRunner)(debug=session.debug)
     runner.start_process = start_process(session.verbosity, log_file(experiments), with_tensorflow)

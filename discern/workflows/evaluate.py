@@ -25,7 +25,8 @@ from discern.plotting.zero_calibration import write_calibration
 from discern.plotting.zeros import ZEROS_FILE
 from discern.training.devices import set_gpu_and_threads
 from discern.workflows.experiment import Experiment
-from discern.workflows.project import require_model, trained_family
+from discern.workflows.project import trained_family
+from discern.workflows.readiness import require_ready
 from discern.workflows.thinned import train_thinned
 from discern.workflows.working_alone import working_alone
 
@@ -69,7 +70,7 @@ def evaluate(
     """
     training = experiment.config.training
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
-    require_model(experiment)
+    require_ready(experiment, "evaluate")
     check_names(compare)
     findings = Findings()
     with open_own_cells(experiment.folder, training.batch_size) as cells:

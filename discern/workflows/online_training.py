@@ -9,7 +9,7 @@ from typing import Any
 from discern.available_cpus import available_cpus
 from discern.config.loading import read_json
 from discern.config_section import validate_section
-from discern.errors import DataError, ExperimentError
+from discern.errors import DataError, ExperimentError, counted
 from discern.io.cell_sources import CellSource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.processed_config import n_train_cells_elsewhere
@@ -37,6 +37,7 @@ from discern.workers import worker_processes
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.older_projections import tell_of_older_projections
 from discern.workflows.project import trained_family
+from discern.workflows.readiness import require_ready
 from discern.workflows.results import OnlineResult
 from discern.workflows.working_alone import working_alone
 
@@ -132,7 +133,7 @@ def train_online(
         )
         best = ready_to_resume(staging, config)
     added, epochs = query.sc_raw.n_obs, len(history.epoch)
-    _LOGGER.info("%s: %d cells added, %d epochs trained on them", experiment.name, added, epochs)
+    _LOGGER.info("%s: %s added, %s trained on them", experiment.name, counted(added, "cell"), counted(epochs, "epoch"))
     tell_of_older_projections(folder)
     return OnlineResult(added, new_batches, epochs, best, query.gene_report.numbers())
 
@@ -156,11 +157,8 @@ def _trained_model(experiment: Experiment) -> tuple[ModelFamily, DISCERNData]:
     Raises:
         ExperimentError: There is no model, or it belongs to other data or parameters.
     """
+    require_ready(experiment, "onlinetraining")
     folder, path = experiment.folder, experiment.folder.best_model
-    if not path.is_file():
-        raise ExperimentError(
-            f"Cannot train online: {folder.path} has no trained model. Run `discern train {experiment.parameters_file}` first."
-        )
     if not folder.processed_file.is_file():
         raise ExperimentError(f"{folder.processed_file} does not exist. Put the processed data of {path} there.")
     reference = read_reference(folder.processed_file)

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pandas as pd
 
-from discern.errors import DataError, ExperimentError, ShapeError
+from discern.errors import ExperimentError, ShapeError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
@@ -17,12 +19,13 @@ from discern.io.record_format import genes_digest
 from discern.keys import BATCH
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.content import ProjectedContent
-from discern.projection.project import project_cells
+from discern.projection.project import LATENT_FILE, project_cells
 from discern.projection.targets import Target
 from discern.training.checkpoints import is_checkpoint
 from discern.training.devices import set_gpu_and_threads
 from discern.training.trained_model import load_trained
 from discern.workflows.experiment import Experiment
+from discern.workflows.readiness import require_ready
 from discern.workflows.working_alone import working_alone
 
 _LOGGER = logging.getLogger(__name__)
@@ -45,7 +48,8 @@ def project(
         experiment: A trained experiment.
         targets: What to project to; with none of these and not ``all_batches``, every cell's own batch.
         all_batches: Add one target per batch of the model.
-        filename: Preprocessed cells in place of the experiment's own.
+        filename: Preprocessed cells in place of the experiment's own. Where ``projected/`` has a file of that name with
+            other cells, theirs are written into a folder there that is named as this file.
         store_sigmas: Keep the latent log standard deviations.
         content: What the files hold; everything when None.
         gpus: GPUs to use in place of the configured ones.
@@ -58,34 +62,52 @@ def project(
         DataError: A target or gene does not occur, cells belong to unknown batches, or only latent codes are asked
             for and a target as well.
     """
-    if content is not None and content.latent_only and (targets or all_batches):
-        raise DataError(
-            "Latent codes are the same for every target, so with --latent-only there is none: leave out --metadata and "
-            "--all-batches."
-        )
+    require_ready(experiment, "project", filename=filename, content=content, targets=targets, all_batches=all_batches)
     training = experiment.config.training
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
-    require_model(experiment)
     with _opened(experiment, filename) as cells:
         family = trained_family(experiment)
         _check_own_data(experiment, family, cells if filename is None else None)
         wanted = list(targets)
         if all_batches:
             wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
+        wanted = wanted or [Target()]
+        names = [LATENT_FILE] if content is not None and content.latent_only else [one.file_name for one in wanted]
+        content = replace(content or ProjectedContent(), model_sha256=file_sha256(experiment.folder.best_model) or "")
         paths = project_cells(
             family,
             cells,
-            wanted or [Target()],
-            experiment.folder.projected,
+            wanted,
+            experiment.folder.projected if filename is None else _folder_for(experiment.folder, filename, cells, names),
             seed=training.seed,
             store_sigmas=store_sigmas,
-            content=replace(
-                content or ProjectedContent(), model_sha256=file_sha256(experiment.folder.best_model) or ""
-            ),
+            content=content,
         )
     for path in paths:
         _LOGGER.info("%s written", path)
     return paths
+
+
+def _folder_for(folder: ExperimentFolder, filename: Path, cells: ProcessedCells, names: Sequence[str]) -> Path:
+    """Return where projections of a named file are written: a folder of its own, rather than over those of other cells."""
+    taken = [path for name in names if (path := folder.projected / name).is_file() and not _holds(path, cells)]
+    if not taken:
+        return folder.projected
+    own = folder.projected / filename.stem
+    _LOGGER.warning(
+        "%s holds other cells and stays as it is; those of %s are written into %s.", taken[0], filename, own
+    )
+    return own
+
+
+def _holds(path: Path, cells: ProcessedCells) -> bool:
+    """Tell whether a projected file is of these cells; one that cannot be read is not."""
+    try:
+        with h5py.File(path, "r") as file:
+            obs = file["obs"]
+            return bool(np.array_equal(obs[obs.attrs["_index"]].asstr()[:], cells.obs.index.to_numpy(dtype=str)))
+    except (OSError, LookupError, TypeError, ValueError):
+        return False
 
 
 @contextmanager
@@ -117,20 +139,6 @@ def _check_own_data(experiment: Experiment, family: ModelFamily, data: Processed
         raise ExperimentError(
             f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
             f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
-        )
-
-
-def require_model(experiment: Experiment) -> None:
-    """Refuse an experiment that was never trained.
-
-    Raises:
-        ExperimentError: There is no model.
-    """
-    if not experiment.folder.best_model.is_file():
-        verb = "train" if experiment.folder.processed_file.is_file() else "process"
-        raise ExperimentError(
-            f"Cannot project: {experiment.folder.path} has no trained model. "
-            f"Run `discern {verb} {experiment.parameters_file}` first."
         )
 
 

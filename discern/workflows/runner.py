@@ -18,6 +18,7 @@ from discern.projection.targets import Target, check_target
 from discern.registry import Entry, Registry
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.provenance import run_recorded
+from discern.workflows.readiness import refuse_unready
 from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
 
 if TYPE_CHECKING:
@@ -87,7 +88,12 @@ def _load_and_run(mode: str, work: Entry, experiment: Experiment, **arguments: A
     """Import the work where it runs, as another process first sets up what TensorFlow may print; record how it went."""
     if not experiment.config.training.GPU or mode == "undo":
         arguments.pop("gpus", None)  # it asks for the CPU, whichever GPU is free
-    return run_recorded(mode, experiment, lambda one, **its: work.load()(one, **its), arguments)
+
+    def begun(one: Experiment, **its: Any) -> Any:
+        refuse_unready(one, mode, its)
+        return work.load()(one, **its)
+
+    return run_recorded(mode, experiment, begun, arguments)
 
 
 class OnlineDISCERNRunner(DISCERNRunner):

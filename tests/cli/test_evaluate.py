@@ -26,6 +26,7 @@ def given(monkeypatch):
         arguments.update(keywords, seed=experiment.config.training.seed)
         return EVALUATION.write(experiment.folder.evaluation)
 
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     monkeypatch.setattr("discern.workflows.evaluate.evaluate", evaluate)
     return arguments
 

@@ -1,5 +1,11 @@
 """What ``train`` and ``project`` say when there is nothing to work on; real training is in end_to_end."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 
@@ -25,8 +31,52 @@ def test_a_processed_experiment_asks_for_training(discern, parameters):
     assert "Run `discern train parameters.json` first." in finished.stderr
 
 
+def test_refusals_wait_for_no_tensorflow(parameters, here):
+    """In a fresh interpreter: importing it takes seconds."""
+    name = parameters()
+    program = f"""
+import sys
+from discern.cli.main import main
+for arguments in (["train"], ["project"], ["evaluate"], ["onlinetraining", "--filename=new.h5ad"]):
+    sys.argv = ["discern", *arguments, {name!r}]
+    try:
+        main()
+    except SystemExit as end:
+        print(arguments[0], end.code)
+print("tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", program]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert answer.stdout.splitlines() == [
+        *("train 4", "project 4", "evaluate 4", "onlinetraining 4"),
+        "False False",
+    ]
+    assert "Cannot evaluate: exps/run has no trained model. Run `discern process" in answer.stderr
+    assert "Cannot train online: exps/run has no trained model." in answer.stderr
+
+
+def test_a_file_that_is_not_there_is_named_at_once(discern, parameters, monkeypatch):
+    monkeypatch.setattr("discern.cli.session.import_tensorflow", lambda verbosity: pytest.fail("it was imported"))
+    name = parameters()
+    assert discern("process", name, "-q").exit_code == 0
+    model = Path("exps/run/job/best_model.hdf5")
+    model.parent.mkdir()
+    model.write_bytes(b"")
+    for verb in ("project", "onlinetraining"):
+        finished = discern(verb, name, "--filename", "cell.h5ad")
+        assert finished.exit_code == 3
+        assert "cell.h5ad does not exist. Similar names there: cells.h5ad." in finished.stderr
+    steps = json.loads(Path("exps/run/provenance.json").read_text())["steps"]
+    assert [(step["step"], step["outcome"]) for step in steps[1:]] == [
+        ("project", "failed"),
+        ("onlinetraining", "failed"),
+    ]
+
+
 def test_restart_reaches_the_training(discern, parameters, monkeypatch):
     seen = []
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     monkeypatch.setattr("discern.workflows.train.train", lambda experiment, **given: seen.append(given["restart"]))
     name = parameters()
     discern("train", name)
@@ -76,6 +126,7 @@ def test_options_reach_the_projection(discern, parameters, here, monkeypatch):
     from discern.projection.content import ProjectedContent
 
     seen = []
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     monkeypatch.setattr("discern.workflows.project.project", lambda experiment, **given: seen.append(given["content"]))
     (here / "genes.txt").write_text("GENE1\nGENE0\n")
     name = parameters()
@@ -99,6 +150,7 @@ def test_the_help_names_what_the_program_knows(discern):
 @pytest.mark.parametrize(("given", "seeds"), [((), [3]), (("--seed", "7"), [7])])
 def test_a_seed_given_here_reaches_the_training(discern, parameters, monkeypatch, given, seeds):
     seen = []
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     monkeypatch.setattr(
         "discern.workflows.train.train", lambda experiment, **_: seen.append(experiment.config.training.seed)
     )

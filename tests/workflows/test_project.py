@@ -47,6 +47,25 @@ def test_a_published_model_without_its_data_is_refused(published, others):
         project(published, filename=others)
 
 
+@pytest.mark.parametrize("content", [None, ProjectedContent(latent_only=True)])
+def test_cells_of_a_file_are_not_written_over_others(published, others, content, caplog):
+    folder = published.folder.projected
+    (alone,) = project(published, filename=others, content=content)
+    assert alone.parent == folder  # where nothing is in the way it has the published name
+    (own,) = project(published, content=content)
+    assert own == alone and anndata.read_h5ad(own).n_obs == 90
+    before = own.read_bytes()
+    for _ in range(2):
+        (path,) = project(published, filename=others, content=content)
+        assert path == folder / "others" / own.name
+        assert anndata.read_h5ad(path).n_obs == 30
+        assert own.read_bytes() == before
+    assert f"{own} holds other cells and stays as it is; those of {others} are written into" in caplog.text
+    caplog.clear()
+    assert project(published, filename=published.folder.processed_file, content=content) == [own]  # the same cells
+    assert "holds other cells" not in caplog.text
+
+
 @pytest.fixture
 def turned(published, here):
     """The experiment's own cells with their genes the other way round."""

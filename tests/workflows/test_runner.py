@@ -143,6 +143,7 @@ def test_metadata_are_checked():
 
 def test_zero_is_a_value_to_project_to(experiment, monkeypatch):
     asked = []
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     monkeypatch.setattr("discern.workflows.project.project", lambda one, targets, **_: asked.extend(targets))
     monkeypatch.setattr(runner_module, "experiment_of_folder", lambda folder: experiment())
     run_projection("run", [("cluster", 0), ("batch", ""), ("batch", None), "batch:b1"], None, False, False)
@@ -150,10 +151,11 @@ def test_zero_is_a_value_to_project_to(experiment, monkeypatch):
 
 
 @pytest.mark.parametrize(("own", "given"), [([], None), ([1], [0])])
-def test_an_experiment_without_gpus_stays_on_the_cpu(experiment, own, given):
+def test_an_experiment_without_gpus_stays_on_the_cpu(experiment, monkeypatch, own, given):
     class Work:
         def load(self):
             return lambda one, gpus=None: gpus
 
     one = experiment(lambda content: content["training"].update(GPU=own))
+    monkeypatch.setattr("discern.workflows.readiness.why_not", lambda *_: None)
     assert runner_module._load_and_run("train", Work(), one, gpus=[0]) == given
