@@ -31,6 +31,7 @@ LATENT_LOG_STD = "X_DISCERN_sigma"
 COUNTS = "counts"
 ESTIMATED_COUNTS = "estimated_counts"
 ESTIMATED_DROPOUTS = "estimated_dropouts"
+POSTERIOR_COUNTS = "posterior_counts"
 
 # uns
 DISCERN = "DISCERN"

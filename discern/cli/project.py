@@ -24,7 +24,8 @@ from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_opt
     "--layers",
     default="estimated_counts,estimated_dropouts",
     show_default=True,
-    help="Which layers to write, separated by commas, or 'none'.",
+    help="Which layers to write, separated by commas, or 'none'. posterior_counts, not among them by default, is "
+    "estimated_counts corrected by what the cell's own counts say beyond its latent code.",
 )
 @click.option(
     "--genes",

@@ -1,11 +1,10 @@
 """Every method against real cells of the target batch, and against counts that were taken away."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from anndata import AnnData
 from scipy import sparse
 
 from discern.errors import DataError, OptionalDependencyError
@@ -15,13 +14,15 @@ from discern.evaluation.hidden_truth import hidden_truth_scores
 from discern.evaluation.methods import FLAT, RECONSTRUCTED, SPLIT_HALF, baseline_estimates, model_estimates
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.reconstruction import latent_codes, reconstruct_into
-from discern.evaluation.sampling import choose_cells, choose_genes, rows_at, type_codes
+from discern.evaluation.sampling import choose_cells, choose_genes, type_codes
 from discern.evaluation.scoring import Cells, Reference, distribution_scores, mixing_scores, reference_scores
 from discern.evaluation.table import Method
 from discern.io.data import DISCERNData
+from discern.io.matrix_rows import rows_at
 from discern.io.processed_cells import ProcessedCells
-from discern.keys import BATCH, COUNTS, MEASURED
+from discern.keys import BATCH
 from discern.models.contract import ModelFamily
+from discern.projection.count_prior import CountPrior
 
 _LATENT = "_latent"
 
@@ -36,6 +37,7 @@ class Settings:
         n_cells: Cells to look at, at most.
         seed: Drives every choice and draw.
         others: Estimates of other tools.
+        prior: What the cells' own counts add to the model's estimates; they are left out when None.
     """
 
     target: str
@@ -43,6 +45,7 @@ class Settings:
     n_cells: int
     seed: int
     others: Sequence[OtherEstimate] = ()
+    prior: CountPrior | None = None
 
     def types(self, obs: pd.DataFrame, parts: list[np.ndarray], findings: Findings) -> tuple[np.ndarray, list[str]]:
         """Return the codes of all cells' types and their names; −1 and none without labels."""
@@ -68,28 +71,10 @@ class _Part:
 
     @classmethod
     def of(cls, cells: ProcessedCells, positions: np.ndarray, genes: np.ndarray, types: np.ndarray) -> "_Part":
-        data = data_at(cells, positions)
+        data = cells.at(positions)
         expression = sparse.csr_matrix(data.X)[:, genes].toarray().astype(np.float32, copy=False)
         batches = data.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
         return cls(data, Cells(expression, types[positions], batches))
-
-
-def data_at(cells: ProcessedCells, positions: np.ndarray) -> DISCERNData:
-    """Return some of the cells in memory, with X and raw counts.
-
-    Args:
-        cells: Processed cells, in memory or on disk.
-        positions: Which, ascending.
-    """
-    adata = AnnData(
-        rows_at(cells.expression, positions),
-        obs=cells.obs.iloc[positions].copy(),
-        var=cells.var.copy(),
-        uns=dict(cells.uns),
-        varm={} if cells.measured is None else {MEASURED: cells.measured},
-        layers={COUNTS: rows_at(cells.counts, positions)},
-    )
-    return DISCERNData(adata, cells.batch_size)
 
 
 def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings: Settings, findings: Findings) -> None:
@@ -142,7 +127,8 @@ def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings:
 def _estimates(
     family: ModelFamily, others: _Part, learnt: Cells, genes: np.ndarray, settings: Settings
 ) -> Iterator[tuple[Method, np.ndarray]]:
-    yield from model_estimates(reconstruct_into(family, others.data, settings.target, genes, settings.seed))
+    estimates = reconstruct_into(family, others.data, settings.target, genes, settings.seed, settings.prior)
+    yield from model_estimates(estimates)
     for other in settings.others:
         method = Method(other.name, "estimate", f"Read from {other.path.name}.")
         yield method, other.read(others.data.obs_names, list(others.data.var_names[genes]))
@@ -200,8 +186,7 @@ def compare_with_hidden(
     taken = hidden(thinned.data.obs_names, thinned.data.var_names)
     truth = _log_expression(taken, cells.transform.library_size)[:, genes]
     findings.facts |= {"n_thinned_cells": len(positions[0])}
-    own = Settings(settings.target, settings.labels, settings.n_cells, settings.seed)
-    for method, expression in _estimates(family, thinned, learnt.cells, genes, own):
+    for method, expression in _estimates(family, thinned, learnt.cells, genes, replace(settings, others=())):
         findings.add(method, hidden_truth_scores(expression, truth))
 
 

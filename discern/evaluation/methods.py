@@ -10,20 +10,23 @@ from discern.evaluation.scoring import Cells
 from discern.evaluation.table import Method
 
 RECONSTRUCTED = Method("reconstructed", "estimate", "What the decoder expects in the target batch (estimated_counts).")
-DRAWN = Method("zeros drawn", "estimate", "The same after drawing zeros (X of a projected file).")
+POSTERIOR = Method("own counts", "estimate", "The same corrected by what the cell's own counts say (posterior_counts).")
+DRAWN = Method("zeros drawn", "estimate", "What the decoder expects after drawing zeros (X of a projected file).")
 AS_MEASURED = Method("as measured", "baseline", "The cells' own expression.")
 SMOOTHED = Method("neighbours", "baseline", "Every cell averaged with 14 nearest neighbours of its own batch.")
 COMBAT = Method("ComBat", "baseline", "ComBat between batches, on the scale of the target.")
 TARGET_MEAN = Method("target mean", "baseline", "The mean of the target batch for every cell.")
 TYPE_MEANS = Method("target type means", "ceiling", "The target's mean of every cell's type: knows the labels.")
 SPLIT_HALF = Method("target split half", "ceiling", "Real target cells against others of them: the noise ceiling.")
-ALL = (RECONSTRUCTED, DRAWN, AS_MEASURED, SMOOTHED, COMBAT, TARGET_MEAN, TYPE_MEANS, SPLIT_HALF)
+ALL = (RECONSTRUCTED, POSTERIOR, DRAWN, AS_MEASURED, SMOOTHED, COMBAT, TARGET_MEAN, TYPE_MEANS, SPLIT_HALF)
 FLAT = (TARGET_MEAN, TYPE_MEANS)  # cells of one type do not differ at all
 
 
 def model_estimates(reconstruction: Reconstruction) -> Iterator[tuple[Method, np.ndarray]]:
     """Yield the estimates of the model, float32 (n_cells, n_genes) each."""
     yield RECONSTRUCTED, reconstruction.expression
+    if reconstruction.posterior is not None:
+        yield POSTERIOR, reconstruction.posterior
     if reconstruction.drawn is not None:
         yield DRAWN, reconstruction.drawn.toarray()
 

@@ -11,8 +11,7 @@ from anndata.io import read_elem
 
 from discern.errors import DataError
 from discern.evaluation.methods import ALL
-from discern.evaluation.sampling import rows_at
-from discern.io.matrix_rows import SelectedColumns, rows_of
+from discern.io.matrix_rows import SelectedColumns, rows_at, rows_of
 
 _LARGEST_LOG = 25.0
 

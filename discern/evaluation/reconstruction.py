@@ -7,8 +7,10 @@ from scipy import sparse
 
 from discern.errors import DiscernError
 from discern.io.data import DISCERNData
+from discern.io.processed_cells import ProcessedCells
 from discern.models.contract import ModelFamily
 from discern.projection.batch_labels import BatchLabels, own_labels
+from discern.projection.count_prior import CountPrior, posterior
 from discern.projection.decoding import decoded_slices, encoded_slices
 
 
@@ -20,15 +22,22 @@ class Reconstruction:
         latent: Their codes, (n_cells, n_latent).
         expression: What the decoder expects, log expression, float32 (n_cells, n_genes).
         drawn: The same after drawing zeros, CSR; None for a family that estimates no probabilities.
+        posterior: ``expression`` corrected by the cells' own counts; None without a prior of counts.
     """
 
     latent: np.ndarray
     expression: np.ndarray
     drawn: sparse.csr_matrix | None
+    posterior: np.ndarray | None
 
 
 def reconstruct_into(
-    family: ModelFamily, data: DISCERNData, target: str, genes: np.ndarray, seed: int
+    family: ModelFamily,
+    data: DISCERNData,
+    target: str,
+    genes: np.ndarray,
+    seed: int,
+    prior: CountPrior | None = None,
 ) -> Reconstruction:
     """Decode cells into one batch.
 
@@ -38,6 +47,7 @@ def reconstruct_into(
         target: A batch of the model.
         genes: Positions of the genes to return, (n_genes,).
         seed: Drives the zeros that are drawn.
+        prior: What the cells' own counts add.
 
     Raises:
         DiscernError: The family cannot do this, or gives something else than log expression.
@@ -51,16 +61,20 @@ def reconstruct_into(
     latent: list[np.ndarray] = []
     drawn: list[sparse.csr_matrix] = []
     expression = np.empty((data.n_obs, len(genes)), dtype=np.float32)
+    corrected = None if prior is None else np.empty_like(expression)
     has_probability = False
-    slices = encoded_slices(family, data, own_labels(data, batches))
-    for piece in decoded_slices(family, slices, into, np.random.default_rng(seed), genes):
-        latent.append(piece.latent.mean)
-        drawn.append(piece.expression)
-        expression[piece.cells] = piece.decoded.expression
-        has_probability = piece.decoded.probability is not None
-    return Reconstruction(
-        np.concatenate(latent), expression, sparse.vstack(drawn, format="csr") if has_probability else None
-    )
+    cells, own, rng = ProcessedCells.of(data), own_labels(data, batches), np.random.default_rng(seed)
+    for encoded in encoded_slices(family, cells, own):
+        for piece in decoded_slices(family, [encoded], into, rng, genes):
+            latent.append(piece.latent.mean)
+            drawn.append(piece.expression)
+            expression[piece.cells] = piece.decoded.expression
+            has_probability = piece.decoded.probability is not None
+            if prior is not None and corrected is not None:
+                shares = prior.shares_of(family, cells, encoded, own)[:, genes]
+                corrected[piece.cells] = posterior(piece.decoded.expression, shares, family.transform())
+    zeros = sparse.vstack(drawn, format="csr") if has_probability else None
+    return Reconstruction(np.concatenate(latent), expression, zeros, corrected)
 
 
 def latent_codes(family: ModelFamily, data: DISCERNData) -> np.ndarray:

@@ -9,12 +9,10 @@ from scipy import sparse
 from discern.errors import DataError
 from discern.evaluation.against_reference import FEWEST_CELLS
 from discern.evaluation.distribution import N_FOLDS
-from discern.io.matrix_rows import Rows
 
 MOST_GENES = 4000
 MOST_TYPES = 15
 NOT_LABELLED = {"", "nan", "none", "na", "unknown", "unlabelled", "unlabeled", "unassigned"}
-_SLICE = 1024
 
 
 @dataclass(frozen=True)
@@ -106,21 +104,3 @@ def choose_genes(expression: sparse.csr_matrix, allowed: np.ndarray) -> np.ndarr
     variance = np.where(allowed, square - mean**2, -1.0)
     chosen = np.argsort(-variance, kind="stable")[:MOST_GENES]
     return np.sort(chosen[allowed[chosen]])
-
-
-def rows_at(rows: Rows, positions: np.ndarray) -> sparse.csr_matrix:
-    """Read single rows, CSR (n_positions, n_genes); at most 1,024 cells are read at once.
-
-    Args:
-        rows: A matrix by rows, in memory or on disk.
-        positions: Which, ascending.
-    """
-    slices = positions // _SLICE
-    pieces = []
-    for one in np.unique(slices):
-        start = int(one) * _SLICE
-        whole = rows[slice(start, min(start + _SLICE, rows.shape[0]))]
-        pieces.append(whole[positions[slices == one] - start])
-    if not pieces:
-        return sparse.csr_matrix((0, rows.shape[1]), dtype=np.float32)
-    return sparse.vstack(pieces, format="csr")

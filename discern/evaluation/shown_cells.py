@@ -8,7 +8,6 @@ import pandas as pd
 from scipy import sparse
 
 from discern.evaluation.baselines import smooth_within_batches
-from discern.evaluation.comparison import data_at
 from discern.evaluation.component_space import N_COMPONENTS, leading_loadings
 from discern.evaluation.marker_genes import MarkerGenes, marker_genes
 from discern.evaluation.neighbourhoods import Neighbourhood, neighbourhood
@@ -70,7 +69,7 @@ def shown_cells(
     """
     names = cells.obs[BATCH].astype(str).to_numpy()
     positions = balanced_positions(names == target, n_cells, np.random.default_rng(seed))
-    data = data_at(cells, positions)
+    data = cells.at(positions)
     of_target = names[positions] == target
     expression = sparse.csr_matrix(data.X)
     genes = choose_genes(

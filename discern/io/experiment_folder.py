@@ -116,6 +116,11 @@ class ExperimentFolder:
         return self.job / "best_model.hdf5"
 
     @property
+    def count_prior(self) -> Path:
+        """How far cells' own counts move the estimates of the best model; written when first asked for."""
+        return self.job / "count_prior.hdf5"
+
+    @property
     def last_state(self) -> Path:
         """Weights, optimizer and counters after the last epoch; what training continues from."""
         return self.job / "last_state.hdf5"

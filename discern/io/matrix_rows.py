@@ -12,6 +12,8 @@ from discern.errors import DataError
 from discern.io.checksums import UNREADABLE
 from discern.io.raw_counts import chosen_columns
 
+_CELLS_AT_ONCE = 1024
+_FEW = 16  # fewer than one cell in so many: to read all of them would take longer
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -47,6 +49,30 @@ def rows_of(matrix: Any) -> Rows:
     if isinstance(matrix, h5py.Dataset | np.ndarray):
         return DenseRows(matrix)
     return MemoryRows(matrix if isinstance(matrix, sparse.csr_matrix) else sparse.csr_matrix(matrix))
+
+
+def rows_at(rows: Rows, positions: np.ndarray) -> sparse.csr_matrix:
+    """Read single rows, CSR (n_positions, n_genes); at most 1,024 cells are read at once.
+
+    Where few of them are wanted, they are read one by one.
+
+    Args:
+        rows: A matrix by rows, in memory or on disk.
+        positions: Which, ascending.
+    """
+    slices = positions // _CELLS_AT_ONCE
+    pieces = []
+    for one in np.unique(slices):
+        start = int(one) * _CELLS_AT_ONCE
+        stop = min(start + _CELLS_AT_ONCE, rows.shape[0])
+        chosen = positions[slices == one]
+        if len(chosen) * _FEW < stop - start:
+            pieces += [rows[slice(row, row + 1)] for row in chosen]
+        else:
+            pieces.append(rows[slice(start, stop)][chosen - start])
+    if not pieces:
+        return sparse.csr_matrix((0, rows.shape[1]), dtype=np.float32)
+    return sparse.vstack(pieces, format="csr")
 
 
 class MemoryRows:

@@ -12,12 +12,11 @@ import numpy as np
 import pandas as pd
 from anndata import AnnData, OldFormatWarning
 from anndata.io import read_elem
-from scipy import sparse
 
 from discern.errors import DataError, DiscernError, ExperimentError
 from discern.io.data import DISCERNData, require_preprocessed, require_whole
 from discern.io.experiment_folder import ExperimentFolder
-from discern.io.matrix_rows import Rows, SelectedColumns, rows_of
+from discern.io.matrix_rows import Rows, SelectedColumns, rows_at, rows_of
 from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
 from discern.io.raw_counts import PROTEIN_EXPRESSION
@@ -166,13 +165,22 @@ class ProcessedCells:
         chosen = np.arange(self.n_obs)
         if n_cells < self.n_obs:
             chosen = np.sort(np.random.default_rng(seed).choice(chosen, n_cells, replace=False))
-        counts = sparse.vstack([self.counts[slice(cell, cell + 1)] for cell in chosen], format="csr")
+        return self.at(chosen, with_expression=False)
+
+    def at(self, positions: np.ndarray, *, with_expression: bool = True) -> DISCERNData:
+        """Return some of the cells in memory, with raw counts.
+
+        Args:
+            positions: Which, ascending.
+            with_expression: Also read X.
+        """
         adata = AnnData(
-            obs=self.obs.iloc[chosen].copy(),
+            rows_at(self.expression, positions) if with_expression else None,
+            obs=self.obs.iloc[positions].copy(),
             var=self.var.copy(),
             uns=dict(self.uns),
             varm={} if self.measured is None else {MEASURED: self.measured},
-            layers={COUNTS: counts},
+            layers={COUNTS: rows_at(self.counts, positions)},
         )
         return DISCERNData(adata, self.batch_size)
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from discern.errors import DataError
-from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS
+from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, POSTERIOR_COUNTS
 
-LAYERS = (ESTIMATED_COUNTS, ESTIMATED_DROPOUTS)
+PUBLISHED_LAYERS = (ESTIMATED_COUNTS, ESTIMATED_DROPOUTS)
+LAYERS = (*PUBLISHED_LAYERS, POSTERIOR_COUNTS)
 NO_LAYERS = "none"
 DTYPES = ("float32", "float16")
 _NAMED = 5
@@ -30,7 +31,7 @@ class ProjectedContent:
         model_sha256: SHA-256 of the file the model was read from, for the record; empty when there is none.
     """
 
-    layers: tuple[str, ...] = LAYERS
+    layers: tuple[str, ...] = PUBLISHED_LAYERS
     genes: tuple[str, ...] | None = None
     dtype: str = DTYPES[0]
     raw: bool = True
@@ -60,8 +61,8 @@ def parse_layers(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in LAYERS]
     if unknown:
         raise DataError(
-            f"'{unknown[0]}' is no layer of projected cells. Give {' or '.join(LAYERS)}, both separated by a comma, "
-            f"or {NO_LAYERS}; received '{text}'."
+            f"'{unknown[0]}' is no layer of projected cells. Give one or more of {', '.join(LAYERS)}, separated by "
+            f"commas, or {NO_LAYERS}; received '{text}'."
         )
     return tuple(name for name in LAYERS if name in names)
 

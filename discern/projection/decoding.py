@@ -89,8 +89,6 @@ def decoded_slices(
 ) -> Iterator[DecodedSlice]:
     """Decode slices of cells into their targets and draw zeros.
 
-    A slice of fewer cells than a minibatch is filled up, for the same reason as in :func:`encoded_slices`.
-
     Args:
         family: A family that can decode.
         encoded: From :func:`encoded_slices` or :func:`slices_of_codes`.
@@ -98,18 +96,29 @@ def decoded_slices(
         rng: Source of the draws; the result does not depend on the size of the slices.
         genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
     """
-    decoder = require(family, Reconstructs, "decode cells")
     for piece in encoded:
-        latent_mean, labels = (
-            _filled(rows, piece.batch_size) for rows in (piece.latent.mean, target_batch[piece.cells])
-        )
-        decoded = _first(decoder.decode(latent_mean, labels), len(piece.latent.mean))
+        decoded = decoded_into(family, piece, target_batch[piece.cells])
         expression = decoded.expression
         if decoded.probability is not None:
             expression = draw_zeros(expression, decoded.probability, rng)
         if genes is not None:
             expression, decoded = expression[:, genes], _only(decoded, genes)
         yield DecodedSlice(piece.cells, piece.latent, decoded, sparse.csr_matrix(expression))
+
+
+def decoded_into(family: ModelFamily, piece: EncodedSlice, labels: np.ndarray) -> Decoded:
+    """Return what the decoder estimates of one slice of cells.
+
+    A slice of fewer cells than a minibatch is filled up, for the same reason as in :func:`encoded_slices`.
+
+    Args:
+        family: A family that can decode.
+        piece: Encoded cells.
+        labels: Batch labels of the decoder, (n_cells, n_batches).
+    """
+    decoder = require(family, Reconstructs, "decode cells")
+    latent_mean, labels = (_filled(rows, piece.batch_size) for rows in (piece.latent.mean, labels))
+    return _first(decoder.decode(latent_mean, labels), len(piece.latent.mean))
 
 
 def _filled(rows: np.ndarray, n_rows: int) -> np.ndarray:

@@ -16,12 +16,14 @@ from discern.io.processed_cells import ProcessedCells
 from discern.io.projection_writer import ProjectionWriter
 from discern.io.raw_counts import PROTEIN_EXPRESSION
 from discern.io.record_format import genes_digest
-from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, RUN_SUMMARY
+from discern.io.transform import InputTransform
+from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, POSTERIOR_COUNTS, RUN_SUMMARY
 from discern.models.contract import Latent, ModelFamily
 from discern.progress import progress
-from discern.projection.batch_labels import own_labels
+from discern.projection.batch_labels import BatchLabels, own_labels
 from discern.projection.content import ProjectedContent, gene_positions
-from discern.projection.decoding import DecodedSlice, decoded_slices, encoded_slices
+from discern.projection.count_prior import CountPrior, posterior
+from discern.projection.decoding import DecodedSlice, EncodedSlice, decoded_slices, encoded_slices
 from discern.projection.targets import Target, target_labels
 
 LATENT_FILE = "latent.h5ad"
@@ -36,6 +38,7 @@ def project_cells(
     seed: int = 0,
     store_sigmas: bool = False,
     content: ProjectedContent | None = None,
+    prior: CountPrior | None = None,
 ) -> list[Path]:
     """Write one file per target; the cells are encoded once and memory does not grow with their number.
 
@@ -49,7 +52,8 @@ def project_cells(
         folder: Where the files are written.
         seed: Drives the zeros that are drawn, the same way for every target and whatever the content.
         store_sigmas: Keep the latent log standard deviations in obsm.
-        content: What is written; everything when None.
+        content: What is written; the published content when None.
+        prior: What the cells' own counts add, for ``posterior_counts``.
     """
     check_genes(family, data)
     cells, content = ProcessedCells.of(data), content or ProjectedContent()
@@ -74,10 +78,17 @@ def project_cells(
         report = stack.enter_context(progress("Projecting, cell", cells.n_obs))
         for encoded in encoded_slices(family, cells, own):
             as_they_were = None if raw is None else raw[encoded.cells]
+            shares = _shares(family, cells, encoded, own, content, prior)
+            shares = shares if shares is None or genes is None else shares[:, genes]
             for writer, target_batch, rng in zip(writers, labels, generators, strict=True):
                 for piece in decoded_slices(family, [encoded], target_batch, rng, genes):
                     embeddings = embeddings_of(piece.latent, store_sigmas)
-                    writer.append(piece.expression, layers_of(piece, content), embeddings, as_they_were)
+                    writer.append(
+                        piece.expression,
+                        layers_of(piece, content, family.transform(), shares),
+                        embeddings,
+                        as_they_were,
+                    )
             report(encoded.cells.stop)
     return paths
 
@@ -128,9 +139,37 @@ def check_genes(family: ModelFamily, data: DISCERNData | ProcessedCells) -> None
         )
 
 
-def layers_of(piece: DecodedSlice, content: ProjectedContent) -> dict[str, np.ndarray]:
-    """Return the layers of decoded cells as they are written; a family may not estimate all of them."""
-    estimates = {ESTIMATED_COUNTS: piece.decoded.expression, ESTIMATED_DROPOUTS: piece.decoded.probability}
+def _shares(
+    family: ModelFamily,
+    cells: ProcessedCells,
+    encoded: EncodedSlice,
+    own: BatchLabels,
+    content: ProjectedContent,
+    prior: CountPrior | None,
+) -> np.ndarray | None:
+    """Return what the cells' own counts multiply their estimates by, the same for every target; None when not wanted."""
+    if POSTERIOR_COUNTS not in content.layers or prior is None:
+        return None
+    return prior.shares_of(family, cells, encoded, own)
+
+
+def layers_of(
+    piece: DecodedSlice, content: ProjectedContent, transform: InputTransform, shares: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return the layers of decoded cells as they are written; a family may not estimate all of them.
+
+    Args:
+        piece: Decoded cells.
+        content: What is written.
+        transform: How counts become expression.
+        shares: From :meth:`CountPrior.shares_of`, of the same genes; without it there are no posterior counts.
+    """
+    expression = piece.decoded.expression
+    estimates = {
+        ESTIMATED_COUNTS: expression,
+        ESTIMATED_DROPOUTS: piece.decoded.probability,
+        POSTERIOR_COUNTS: None if shares is None else posterior(expression, shares, transform),
+    }
     return {
         name: content.as_layer(values)
         for name, values in estimates.items()

@@ -49,7 +49,10 @@ def reconstruct_cells(
     slices = encoded_slices(family, cells, own)
     for piece in decoded_slices(family, slices, labels, np.random.default_rng(seed)):
         rows.append(piece.expression)
-        for whole, parts in ((layers, layers_of(piece, content)), (obsm, embeddings_of(piece.latent, store_sigmas))):
+        for whole, parts in (
+            (layers, layers_of(piece, content, family.transform())),
+            (obsm, embeddings_of(piece.latent, store_sigmas)),
+        ):
             for name, part in parts.items():
                 if name not in whole:
                     whole[name] = np.empty((cells.n_obs, part.shape[1]), part.dtype)

@@ -23,7 +23,9 @@ from discern.models.contract import ModelFamily
 from discern.plotting.losses import loss_table
 from discern.plotting.zero_calibration import write_calibration
 from discern.plotting.zeros import ZEROS_FILE
+from discern.projection.count_prior import CountPrior
 from discern.training.devices import set_gpu_and_threads
+from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment
 from discern.workflows.project import trained_family
 from discern.workflows.readiness import require_ready
@@ -86,7 +88,9 @@ def evaluate(
             "seed": training.seed,
         }
         if thin is None or len(cells.batches) > 1:
-            compare_with_reference(_family_of(experiment, cells), cells, settings, findings)
+            family = _family_of(experiment, cells)
+            settings = replace(settings, prior=_prior_of(experiment, family, cells, findings))
+            compare_with_reference(family, cells, settings, findings)
         else:
             findings.note("There is one batch only: nothing is compared with a reference batch.")
         has_others = len(cells.batches) > 1
@@ -128,8 +132,19 @@ def _compare_thinned(
     thinned = train_thinned(experiment, settings.target, thin, settings.labels, gpus)
     family = trained_family(thinned.experiment)
     with open_own_cells(thinned.experiment.folder, thinned.experiment.config.training.batch_size) as cells:
+        settings = replace(settings, prior=_prior_of(thinned.experiment, family, cells, findings))
         compare_with_hidden(family, cells, thinned.batch, thinned.hidden, settings, findings)
     return thinned.experiment
+
+
+def _prior_of(
+    experiment: Experiment, family: ModelFamily, cells: ProcessedCells, findings: Findings
+) -> CountPrior | None:
+    try:
+        return count_prior_of(experiment, family, cells)
+    except DataError as error:
+        findings.note(str(error))
+        return None
 
 
 def _label_column(obs: pd.DataFrame, labels: str | None, findings: Findings) -> str | None:

@@ -16,7 +16,7 @@ from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import ProcessedCells, open_cells, open_own_cells
 from discern.io.record_format import genes_digest
-from discern.keys import BATCH
+from discern.keys import BATCH, POSTERIOR_COUNTS
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.content import ProjectedContent
 from discern.projection.project import LATENT_FILE, project_cells
@@ -24,6 +24,7 @@ from discern.projection.targets import Target
 from discern.training.checkpoints import is_checkpoint
 from discern.training.devices import set_gpu_and_threads
 from discern.training.trained_model import load_trained
+from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment
 from discern.workflows.readiness import require_ready
 from discern.workflows.working_alone import working_alone
@@ -82,6 +83,9 @@ def project(
             seed=training.seed,
             store_sigmas=store_sigmas,
             content=content,
+            prior=count_prior_of(experiment, family, None if filename else cells)
+            if POSTERIOR_COUNTS in content.layers
+            else None,
         )
     for path in paths:
         _LOGGER.info("%s written", path)

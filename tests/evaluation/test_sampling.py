@@ -5,8 +5,7 @@ from scipy import sparse
 
 from discern.errors import DataError
 from discern.evaluation import sampling
-from discern.evaluation.sampling import choose_cells, choose_genes, deepest_batch, rows_at, type_codes
-from discern.io.matrix_rows import rows_of
+from discern.evaluation.sampling import choose_cells, choose_genes, deepest_batch, type_codes
 
 BATCHES = np.array(["a"] * 40 + ["b"] * 100 + ["c"] * 60)
 
@@ -73,11 +72,3 @@ def test_the_genes_that_vary_most_of_those_allowed(monkeypatch):
     assert list(choose_genes(sparse.csr_matrix(values), allowed)) == slow
     monkeypatch.setattr(sampling, "MOST_GENES", 99)
     assert list(choose_genes(sparse.csr_matrix(values), allowed)) == list(np.flatnonzero(allowed))
-
-
-def test_single_rows_are_read_slice_by_slice(monkeypatch):
-    matrix = sparse.random(50, 6, 0.4, format="csr", random_state=0)
-    monkeypatch.setattr(sampling, "_SLICE", 8)
-    positions = np.array([0, 7, 8, 31, 49])
-    np.testing.assert_array_equal(rows_at(rows_of(matrix), positions).toarray(), matrix.toarray()[positions])
-    assert rows_at(rows_of(matrix), np.array([], int)).shape == (0, 6)

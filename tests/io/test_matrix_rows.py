@@ -9,7 +9,7 @@ from anndata.io import write_elem
 from scipy import sparse
 
 from discern.errors import DataError
-from discern.io.matrix_rows import SelectedColumns, StoredRows, rows_of
+from discern.io.matrix_rows import SelectedColumns, StoredRows, rows_at, rows_of
 
 SLICES = [slice(0, 7), slice(7, 14), slice(14, 23), slice(5, 5), slice(0, 23)]
 FORMS = ["csr", "csc", "dense"]
@@ -108,3 +108,12 @@ def test_a_damaged_file_is_a_known_error(stored):
     rows = rows_of(group)
     with pytest.raises(DataError, match=r"matrix.h5 is damaged: cells 0 to 23 of /csr cannot be read"):
         rows[slice(0, 23)]
+
+
+def test_single_rows_are_read_slice_by_slice(monkeypatch):
+    matrix = sparse.random(50, 6, 0.4, format="csr", random_state=0)
+    monkeypatch.setattr("discern.io.matrix_rows._CELLS_AT_ONCE", 8)
+    monkeypatch.setattr("discern.io.matrix_rows._FEW", 5)
+    positions = np.array([0, 7, 8, 31, 49])  # two of the first eight, one of others
+    np.testing.assert_array_equal(rows_at(rows_of(matrix), positions).toarray(), matrix.toarray()[positions])
+    assert rows_at(rows_of(matrix), np.array([], int)).shape == (0, 6)

@@ -14,6 +14,7 @@ GENES = pd.Index(["CD3E", "CD4", "GAPDH", "MS4A1", "Gapdhs"])
         ("none", ()),
         ("estimated_counts", ("estimated_counts",)),
         ("estimated_dropouts, estimated_counts", ("estimated_counts", "estimated_dropouts")),
+        ("posterior_counts", ("posterior_counts",)),
     ],
 )
 def test_layers(text, expected):
@@ -22,7 +23,7 @@ def test_layers(text, expected):
 
 @pytest.mark.parametrize("text", ["counts", "", "none,estimated_counts", "estimated_counts,"])
 def test_other_layers_are_refused(text):
-    with pytest.raises(DataError, match=f"Give estimated_counts or estimated_dropouts, .* or none; received '{text}'"):
+    with pytest.raises(DataError, match=f"Give one or more of estimated_counts, .* or none; received '{text}'"):
         parse_layers(text)
 
 

@@ -102,6 +102,7 @@ def test_everything_is_scored_with_labels(trained):
     assert columns_with(frame, "type_mean_correlation") == columns_with(frame, "mmd") == {
         "target split half",
         "reconstructed",
+        "own counts",
         "zeros drawn",
         "as measured",
         "neighbours",

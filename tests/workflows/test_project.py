@@ -1,8 +1,10 @@
 import anndata
+import h5py
 import numpy as np
 import pytest
 
 from discern.errors import DataError, ExperimentError
+from discern.io.sealed_hdf5 import sealed_hdf5
 from discern.projection.content import ProjectedContent
 from discern.projection.targets import Target
 from discern.workflows.process import process
@@ -101,3 +103,41 @@ def test_latent_codes_have_no_target(published):
     (path,) = project(published, content=content)
     assert path.name == "latent.h5ad"
     assert anndata.read_h5ad(path).obsm["X_DISCERN"].shape[0] == 90
+
+
+class TestPosteriorCounts:
+    """The layer that needs a prior fitted to the experiment's validation cells."""
+
+    CONTENT = ProjectedContent(layers=("estimated_counts", "posterior_counts"))
+
+    def test_the_prior_is_fitted_once_for_a_model_and_kept(self, published, monkeypatch):
+        (path,) = project(published, content=self.CONTENT)
+        first = anndata.read_h5ad(path).layers["posterior_counts"]
+        assert published.folder.count_prior.is_file()
+        monkeypatch.setattr("discern.workflows.count_prior.fit_count_prior", lambda *_: pytest.fail("fitted again"))
+        (path,) = project(published, content=self.CONTENT)
+        np.testing.assert_array_equal(anndata.read_h5ad(path).layers["posterior_counts"], first)
+
+    @pytest.mark.parametrize("damage", ["other model", "a flipped bit"])
+    def test_a_prior_of_another_model_or_damaged_is_fitted_anew(self, published, damage):
+        project(published, content=self.CONTENT)
+        prior = published.folder.count_prior
+        whole = prior.read_bytes()
+        if damage == "other model":
+            with sealed_hdf5(prior) as file:
+                file.attrs["model_sha256"] = "0"
+        else:
+            prior.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        project(published, content=self.CONTENT)
+        with h5py.File(prior, "r") as file:
+            assert file["size"].shape == (200,)
+            assert file["ratio"].shape == (3, 200)
+
+    def test_other_cells_use_the_prior_of_the_model(self, published, others):
+        (path,) = project(published, filename=others, content=self.CONTENT)
+        assert "posterior_counts" in anndata.read_h5ad(path).layers
+        assert published.folder.count_prior.is_file()
+
+    def test_without_the_layer_nothing_is_fitted(self, published):
+        project(published)
+        assert not published.folder.count_prior.exists()

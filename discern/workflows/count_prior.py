@@ -1,0 +1,48 @@
+"""The prior of counts of an experiment's model: fitted once, kept beside the model."""
+
+from contextlib import nullcontext
+
+import h5py
+import numpy as np
+
+from discern.errors import DataError
+from discern.io.file_digests import file_sha256
+from discern.io.processed_cells import ProcessedCells, open_own_cells
+from discern.io.sealed_hdf5 import is_whole, sealed_hdf5
+from discern.io.whole_files import replacing_file
+from discern.models.contract import ModelFamily
+from discern.projection.count_prior import CountPrior, fit_count_prior
+from discern.workflows.experiment import Experiment
+
+_MODEL = "model_sha256"
+
+
+def count_prior_of(experiment: Experiment, family: ModelFamily, cells: ProcessedCells | None = None) -> CountPrior:
+    """Return the prior of counts, read from the experiment's folder where it belongs to this model, else fitted and kept.
+
+    Args:
+        experiment: A trained experiment.
+        family: Its model.
+        cells: Its processed cells, where they are open; else they are opened when needed.
+
+    Raises:
+        DataError: There are no validation cells to fit it to.
+        DiscernError: The family estimates something else than expression.
+    """
+    folder = experiment.folder
+    path, model = folder.count_prior, file_sha256(folder.best_model) or ""
+    if path.is_file() and is_whole(path):
+        with h5py.File(path, "r") as file:
+            if file.attrs[_MODEL] == model:
+                return CountPrior(file["size"][()], file["ratio"][()])
+    with nullcontext(cells) if cells else open_own_cells(folder, experiment.config.training.batch_size) as own:
+        if not own.n_obs:
+            raise DataError(
+                f"Posterior counts are fitted to validation cells, and {folder.path} was shared without its "
+                "cells. Leave posterior_counts out of --layers."
+            )
+        prior = fit_count_prior(family, own)
+    with replacing_file(path) as temporary, sealed_hdf5(temporary) as file:
+        file.attrs[_MODEL] = model
+        file["size"], file["ratio"] = (np.asarray(values, dtype=np.float32) for values in (prior.size, prior.ratio))
+    return prior
