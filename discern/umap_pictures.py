@@ -9,8 +9,9 @@ import pandas as pd
 
 from discern.io.whole_files import replacing_file
 
-_MOST_COLOURS = 20
-_HIGHEST_POINTS = 4000.0
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
+_HIGHEST_POINTS = 6000.0
+_LONGEST_LABEL = 28
 _FEWEST_CELLS = 4
 _NO_LABEL = "no value"
 _LABELS_IN_COLUMN = 20
@@ -49,7 +50,7 @@ def draw_umap(path: Path, panels: Sequence[tuple[str, np.ndarray, pd.Series]], c
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for axis, (title, coordinates, labels) in zip(axes, panels, strict=False):
-        _scatter(axis, coordinates, labels.astype("category"))
+        _scatter(axis, coordinates, labels)
         axis.set_title(title)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
@@ -58,22 +59,47 @@ def draw_umap(path: Path, panels: Sequence[tuple[str, np.ndarray, pd.Series]], c
 
 
 def _scatter(axis: Any, coordinates: np.ndarray, labels: pd.Series) -> None:
-    import matplotlib
-
-    names = [str(name) for name in labels.cat.categories]
-    palette = matplotlib.colormaps["tab10" if len(names) <= 10 else "tab20"]
-    colours = [*palette(np.arange(len(names)) % _MOST_COLOURS), matplotlib.colors.to_rgba("lightgrey")]
-    if labels.isna().any():
-        names.append(_NO_LABEL)  # their code -1 takes the last colour
-    order = np.random.default_rng(0).permutation(len(labels))  # no group hides another
-    size = max(1.0, min(14.0, _HIGHEST_POINTS / len(labels)))
-    codes = labels.cat.codes.to_numpy()[order]
-    axis.scatter(*coordinates[order].T, c=np.array(colours)[codes], s=size, linewidths=0, rasterized=True)
-    for name, colour in list(zip(names, colours, strict=False))[:_MOST_LABELS]:
-        axis.scatter([], [], color=colour, s=30, label=name)
-    if len(names) > _MOST_LABELS:
-        axis.scatter([], [], alpha=0, label=f"and {len(names) - _MOST_LABELS} more")
-    in_columns = -(-min(len(names), _MOST_LABELS + 1) // (_LABELS_IN_COLUMN + 1))
+    n_labels = draw_cells(axis, coordinates, labels, _MOST_LABELS)
+    in_columns = -(-n_labels // (_LABELS_IN_COLUMN + 1))
     axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, fontsize=8, ncols=in_columns)
     axis.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
     axis.spines[["top", "right"]].set_visible(False)
+
+
+def draw_cells(axes: Any, coordinates: np.ndarray, labels: pd.Series, most_labels: int) -> int:
+    """Draw cells as points, coloured by their labels, and prepare a legend; return how many entries it has.
+
+    Args:
+        axes: Matplotlib axes.
+        coordinates: (n_cells, 2).
+        labels: One per cell, (n_cells,); the order of categories is that of the legend.
+        most_labels: Entries of the legend at most; one more says how many labels are left out.
+    """
+    import matplotlib
+
+    known = labels.astype("category")
+    names = [str(name) for name in known.cat.categories]
+    palette = COLOURS if len(names) <= len(COLOURS) else matplotlib.colormaps["tab20"](np.arange(20))
+    colours = np.array(
+        [matplotlib.colors.to_rgba(palette[code % len(palette)]) for code in range(len(names))]
+        + [matplotlib.colors.to_rgba("lightgrey")]
+    )
+    order = np.random.default_rng(0).permutation(len(known))  # no group hides another
+    size = max(2.0, min(20.0, _HIGHEST_POINTS / max(1, len(known))))
+    codes = known.cat.codes.to_numpy()[order]  # −1, no label, takes the last colour
+    axes.scatter(*coordinates[order].T, c=colours[codes], s=size, linewidths=0, rasterized=True)
+    if known.isna().any():
+        names.append(_NO_LABEL)
+    for code, name in enumerate(names[:most_labels]):
+        axes.scatter([], [], color=colours[-1 if name == _NO_LABEL else code], s=30, label=plain_label(name))
+    if len(names) > most_labels:
+        axes.scatter([], [], alpha=0, label=f"and {len(names) - most_labels} more")
+    return min(len(names), most_labels + 1)
+
+
+def plain_label(name: str) -> str:
+    """Return a label of bounded length that Matplotlib neither hides nor reads as a formula."""
+    text = "".join(one for one in name if one.isprintable())
+    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
+    text = text.replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text

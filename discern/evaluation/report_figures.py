@@ -14,10 +14,11 @@ from discern.errors import counted
 from discern.evaluation.html_elements import Html, element
 from discern.evaluation.marker_genes import AFTER, BEFORE, REAL, MarkerGenes
 from discern.evaluation.shown_cells import ShownCells, batch_sizes
-from discern.plotting.embedding import draw_embedding, plain_label
+from discern.plotting.embedding import draw_embedding
 from discern.plotting.losses import draw_losses, loss_terms
 from discern.plotting.zero_calibration import calibration_error
 from discern.plotting.zeros import draw_zeros
+from discern.umap_pictures import plain_label
 
 _DPI = 110
 _MOST_TERMS = 6

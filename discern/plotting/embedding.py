@@ -11,14 +11,10 @@ from scipy import sparse
 from discern.errors import DataError
 from discern.keys import BATCH, CELLTYPE, ESTIMATED_COUNTS, LATENT
 from discern.plotting.showing import axes_for, shown_or_returned
-from discern.umap_pictures import umap_coordinates
+from discern.umap_pictures import draw_cells, umap_coordinates
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
-_NO_LABEL = "no value"
 _MOST_LABELS = 20
-_LONGEST_LABEL = 28
 _N_COMPONENTS = 32
-_HIGHEST_POINTS = 6000.0
 
 
 def umap(
@@ -118,35 +114,7 @@ def draw_embedding(axes: Any, coordinates: np.ndarray, labels: pd.Series) -> Non
         coordinates: (n_cells, 2).
         labels: One per cell, (n_cells,); the order of categories is that of the legend.
     """
-    import matplotlib
-
-    known = labels.astype("category")
-    names = [str(name) for name in known.cat.categories]
-    palette = _COLOURS if len(names) <= len(_COLOURS) else matplotlib.colormaps["tab20"](np.arange(20))
-    colours = np.array(
-        [matplotlib.colors.to_rgba(palette[code % len(palette)]) for code in range(len(names))]
-        + [matplotlib.colors.to_rgba("lightgrey")]
-    )
-    order = np.random.default_rng(0).permutation(len(known))  # no group hides another
-    size = max(2.0, min(20.0, _HIGHEST_POINTS / max(1, len(known))))
-    codes = known.cat.codes.to_numpy()[order]  # −1, no label, takes the last colour
-    axes.scatter(*coordinates[order].T, c=colours[codes], s=size, linewidths=0, rasterized=True)
-    if known.isna().any():
-        names.append(_NO_LABEL)
-    for code, name in enumerate(names[:_MOST_LABELS]):
-        axes.scatter([], [], color=colours[-1 if name == _NO_LABEL else code], s=30, label=plain_label(name))
-    if len(names) > _MOST_LABELS:
-        axes.scatter([], [], alpha=0, label=f"and {len(names) - _MOST_LABELS} more")
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, fontsize=9, ncols=min(3, len(names) or 1)
-    )
+    n_labels = draw_cells(axes, coordinates, labels, _MOST_LABELS)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), frameon=False, fontsize=9, ncols=min(3, n_labels or 1))
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_color("0.8")
-
-
-def plain_label(name: str) -> str:
-    """Return a label of bounded length that Matplotlib neither hides nor reads as a formula."""
-    text = "".join(one for one in name if one.isprintable())
-    text = text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
-    text = text.replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
