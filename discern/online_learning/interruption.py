@@ -3,15 +3,12 @@
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from discern.errors import StoppedBySignalError
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_SECONDS_OF_ONE = 1.0
+from discern.training.received_signals import SIGNALS, ReceivedSignals
 
 
 @contextmanager
@@ -30,15 +27,13 @@ def unwinding_on_sigterm(work: str) -> Iterator[None]:
     if not _can_be_handled(signal.SIGTERM):
         yield
         return
-    first: list[float] = []
+    received = ReceivedSignals()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not first:
-            first.append(time.monotonic())
+        is_first = received.first is None
+        received.receive(number, frame)
+        if is_first:
             raise StoppedBySignalError(f"{work} was interrupted (SIGTERM); nothing is left half done.")
-        if time.monotonic() - first[0] > _SECONDS_OF_ONE:  # `timeout` and some schedulers send one signal twice
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:
@@ -50,7 +45,7 @@ def unwinding_on_sigterm(work: str) -> Iterator[None]:
 @contextmanager
 def signals_deferred() -> Iterator[None]:
     """Let SIGINT and SIGTERM wait until the block has ended: for work of milliseconds that must not be half done."""
-    handled = [number for number in _SIGNALS if _can_be_handled(number)]
+    handled = [number for number in SIGNALS if _can_be_handled(number)]
     received: list[int] = []
     before = {number: signal.signal(number, lambda which, frame: received.append(which)) for number in handled}
     try:
