@@ -14,7 +14,7 @@ from discern.io.external_parts import refuse_external_parts
 from discern.io.naming import unique_names
 from discern.io.raw_counts import to_csr
 from discern.io.raw_input import RawInput
-from discern.io.row_readers import MemoryRows, RowReader, StoredSparseRows
+from discern.io.row_readers import RowReader, RowsInMemory, StoredSparseRows
 
 GENE_IDS = "gene_ids"
 FEATURE_TYPES = "feature_types"
@@ -76,7 +76,7 @@ def read_cell_ranger_folder(folder: Path) -> RawInput:
     del matrix
 
     def in_memory(chosen: np.ndarray | None) -> RowReader:
-        return MemoryRows(cells if chosen is None else to_csr(cells[:, chosen]))
+        return RowsInMemory(cells if chosen is None else to_csr(cells[:, chosen]))
 
     return _split_features(place, in_memory, barcodes[0].to_numpy(), var)
 

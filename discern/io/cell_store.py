@@ -15,7 +15,7 @@ from discern.io.raw_counts import chosen_columns
 from discern.io.raw_input import RawInput
 from discern.io.reading import naming_the_file
 from discern.io.record_format import narrowest_dtypes
-from discern.io.row_readers import MemoryRows, RowReader, StoredColumns
+from discern.io.row_readers import RowReader, RowsInMemory, StoredColumns
 from discern.progress import progress
 from discern.workers import ThisProcess, Workers
 
@@ -166,7 +166,7 @@ def store_inputs(
             _Block(rows, start, stop, genes, raw.path, folder / f"{name}-{number:04d}-{index:05d}.npz")
             for index, (start, stop) in enumerate(blocks)
         ]
-        readers = ThisProcess() if isinstance(rows, MemoryRows) else workers
+        readers = ThisProcess() if isinstance(rows, RowsInMemory) else workers
         done: list[tuple[Piece, Findings, np.ndarray]] = []
         with progress(f"Reading {raw.path or 'data'}, piece", len(tasks)) as report:
             for result in readers.map(_store_block, tasks):

@@ -16,7 +16,7 @@ from discern.io.gene_names import explain_no_common_genes, names_differ_in_kind
 from discern.io.naming import unique_names
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
 from discern.io.raw_input import RawInput
-from discern.io.row_readers import MemoryRows
+from discern.io.row_readers import RowsInMemory
 from discern.keys import BATCH, DATASET
 
 _FEW_COMMON_GENES = 0.1
@@ -109,7 +109,7 @@ def merge_data_sets(
         DataError: There is no input, a batch column is missing or has missing values, or no gene is common to all.
     """
     inputs = {
-        name: RawInput(MemoryRows(adata.X), adata.obs, adata.var, _proteins(adata))
+        name: RawInput(RowsInMemory(adata.X), adata.obs, adata.var, _proteins(adata))
         for name, adata in raw_inputs.items()
     }
     joined = join(inputs, batch_keys)

@@ -13,7 +13,7 @@ from discern.io.external_parts import refuse_external_parts
 from discern.io.input_checks import holds_counts
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table, to_csr
 from discern.io.raw_input import RawInput
-from discern.io.row_readers import MemoryRows, RowReader, StoredColumns, StoredDenseRows, StoredSparseRows
+from discern.io.row_readers import RowReader, RowsInMemory, StoredColumns, StoredDenseRows, StoredSparseRows
 from discern.keys import COUNTS
 
 _logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def _rows(path: Path, item: h5py.Group | h5py.Dataset | None) -> RowReader | Non
         return StoredDenseRows.of(path, item)
     kind = str(item.attrs.get("encoding-type", item.attrs.get("h5sparse_format", "")))
     if kind not in {"csr_matrix", "csr", "csc_matrix", "csc"}:
-        return MemoryRows(to_csr(read_elem(item)))
+        return RowsInMemory(to_csr(read_elem(item)))
     n_cells, n_genes = (int(size) for size in item.attrs.get("shape", item.attrs.get("h5sparse_shape")))
     reader = StoredSparseRows if kind.startswith("csr") else StoredColumns
     return reader(path, item.name, (n_cells, n_genes))
@@ -78,4 +78,4 @@ def _read_structured_arrays(path: Path) -> RawInput:
     adata = read_h5ad(path)
     proteins = adata.obsm.get(PROTEIN_EXPRESSION)
     table = None if proteins is None else protein_table(proteins, adata.obs_names)
-    return RawInput(MemoryRows(to_csr(adata.X)), adata.obs, adata.var, table)
+    return RawInput(RowsInMemory(to_csr(adata.X)), adata.obs, adata.var, table)

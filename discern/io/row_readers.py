@@ -33,7 +33,7 @@ class RowReader(Protocol):
 
 
 @dataclass(frozen=True)
-class MemoryRows:
+class RowsInMemory:
     """Rows of a matrix in memory."""
 
     matrix: sparse.csr_matrix

@@ -14,7 +14,7 @@ from scipy import sparse
 from discern.errors import DataError, counted
 from discern.io.raw_counts import to_csr
 from discern.io.raw_input import RawInput
-from discern.io.row_readers import MemoryRows
+from discern.io.row_readers import RowsInMemory
 
 _BARCODE = re.compile(r"[ACGT]{12,}(-\d+)?")
 _CHUNK_VALUES = 4_000_000
@@ -65,7 +65,7 @@ def read_table(path: Path, separator: str) -> RawInput:
         sparse.vstack(parts, format="csr").T.tocsr() if parts else sparse.csr_matrix((len(cells), 0), dtype=np.float32)
     )
     obs, var = pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes, dtype=object))
-    return RawInput(MemoryRows(to_csr(matrix)), obs, var)
+    return RawInput(RowsInMemory(to_csr(matrix)), obs, var)
 
 
 _ABSENT = {"", "na", "nan", "n/a", "null", "none"}

@@ -16,7 +16,7 @@ from discern.io.merging import JoinedAnnotation, join_onto, with_unique_names
 from discern.io.naming import free_names
 from discern.io.processed_config import library_size_normalisation
 from discern.io.raw_input import RawInput
-from discern.io.row_readers import MemoryRows
+from discern.io.row_readers import RowsInMemory
 from discern.online_learning.gene_alignment import MIN_OVERLAP, GeneAlignment, align_genes
 from discern.online_learning.gene_report import GeneReport
 from discern.online_learning.known_cells import (
@@ -96,7 +96,7 @@ class OnlineWAERecipe(WAERecipe):
         if isinstance(self._cells, CellsOnDisk):
             return self._cells.store
         data = self.sc_raw
-        raw = RawInput(MemoryRows(data.layers.get(keys.COUNTS, data.X)), data.obs, data.var)
+        raw = RawInput(RowsInMemory(data.layers.get(keys.COUNTS, data.X)), data.obs, data.var)
         return store_inputs([raw], [np.arange(data.n_vars)], place.folder / "added", place.workers).store
 
     def _join(self, inputs: Mapping[str, RawInput], batch_columns: Mapping[str, str | None] | None) -> JoinedAnnotation:

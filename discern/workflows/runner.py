@@ -19,7 +19,7 @@ from discern.registry import Entry, Registry
 from discern.workflows.experiment import Experiment, experiment_of_folder
 from discern.workflows.provenance import run_recorded
 from discern.workflows.readiness import refuse_unready
-from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
+from discern.workflows.side_by_side import Outcome, gpus_of_this_machine, run_each
 
 if TYPE_CHECKING:
     from discern.estimator import DISCERN
@@ -49,7 +49,7 @@ class DISCERNRunner:
             gpus: GPUs to share out, of which those are used that an experiment names; those of the machine when None.
         """
         self.debug = debug
-        self.gpus = list(visible_gpus() if gpus is None else gpus)
+        self.gpus = list(gpus_of_this_machine() if gpus is None else gpus)
         self.start_process: Callable[[], None] | None = None
 
     def __call__(self, mode: str, experiments: Sequence[Experiment | Path | str], **kwargs: Any) -> list[Outcome]:

@@ -87,7 +87,7 @@ def run_each(
         return list(pool.map(run, experiments))
 
 
-def visible_gpus() -> list[int]:
+def gpus_of_this_machine() -> list[int]:
     """Return the indices of the NVIDIA GPUs of this machine that this process may use, without starting any."""
     allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if allowed is not None:

@@ -8,7 +8,7 @@ from discern.errors import DataError
 from discern.io import raw_counts
 from discern.io.input_checks import check_counts, holds_counts
 from discern.io.reading import read_raw_input
-from discern.io.row_readers import MemoryRows
+from discern.io.row_readers import RowsInMemory
 
 
 @pytest.fixture
@@ -85,9 +85,9 @@ def test_empty_cells_are_counted(counts, caplog):
 
 @pytest.mark.parametrize("value", [0.5, -1, np.nan, np.inf])
 def test_holds_counts(counts, value):
-    assert holds_counts(MemoryRows(sparse.csr_matrix(counts)))
+    assert holds_counts(RowsInMemory(sparse.csr_matrix(counts)))
     counts[0, 0] = value
-    assert not holds_counts(MemoryRows(sparse.csr_matrix(counts)))
+    assert not holds_counts(RowsInMemory(sparse.csr_matrix(counts)))
 
 
 @pytest.mark.parametrize("value", [2**24, 2**24 + 1, 2**60])

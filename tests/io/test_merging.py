@@ -11,7 +11,7 @@ from discern.io.merging import join_onto, merge_data_sets
 from discern.io.naming import input_names
 from discern.io.raw_input import RawInput
 from discern.io.reading import read_raw_input
-from discern.io.row_readers import MemoryRows
+from discern.io.row_readers import RowsInMemory
 
 GENES = ["CD3D", "MS4A1", "NKG7", "LYZ"]
 
@@ -198,6 +198,6 @@ def test_inputs_are_joined_onto_the_genes_of_other_data():
 
 
 def test_a_missing_column_of_batches_is_refused_when_inputs_are_joined_onto_others():
-    raw = RawInput(MemoryRows(build().X), build().obs, build().var)
+    raw = RawInput(RowsInMemory(build().X), build().obs, build().var)
     with pytest.raises(DataError, match="Column 'donor'"):
         join_onto({"a": raw}, {"a": "donor"}, var=build().var, columns=[np.arange(4)], data_sets=["a"])

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from discern.io import row_readers
 from discern.io.row_readers import (
-    MemoryRows,
+    RowsInMemory,
     SpooledRows,
     StoredColumns,
     StoredDenseRows,
@@ -37,7 +37,7 @@ def reader(request, file, counts, tmp_path, monkeypatch):
     monkeypatch.setattr(row_readers, "MAX_VALUES", 60)
     with h5py.File(file, "r") as stream:
         return {
-            "memory": lambda: MemoryRows(counts),
+            "memory": lambda: RowsInMemory(counts),
             "sparse": lambda: StoredSparseRows(file, "/X", (53, 17)),
             "dense": lambda: StoredDenseRows.of(file, stream["layers/dense"]),
             "turned": lambda: StoredDenseRows.of(file, stream["turned"], transposed=True),
@@ -77,7 +77,7 @@ def test_all_cells_at_once(file, counts, key):
 
 def test_many_values_make_short_blocks(counts, monkeypatch):
     monkeypatch.setattr(row_readers, "MAX_VALUES", 12)
-    blocks = MemoryRows(counts).blocks()
+    blocks = RowsInMemory(counts).blocks()
     sizes = [(stop - start, counts[start:stop].nnz) for start, stop in blocks]
     assert all(values <= 12 or cells == 1 for cells, values in sizes)
 

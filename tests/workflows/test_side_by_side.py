@@ -12,7 +12,7 @@ import pytest
 from discern.errors import StoppedBySignalError
 from discern.workflows import side_by_side
 from discern.workflows.process import process
-from discern.workflows.side_by_side import Outcome, run_each, visible_gpus
+from discern.workflows.side_by_side import Outcome, gpus_of_this_machine, run_each
 
 NAME = operator.attrgetter("name")
 
@@ -99,4 +99,4 @@ def test_an_experiment_holds_a_slot_while_it_runs(experiments, monkeypatch, n_sl
 )
 def test_gpus_are_numbered_as_tensorflow_will_number_them(monkeypatch, visible, found):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert visible_gpus() == found
+    assert gpus_of_this_machine() == found
