@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from discern.layers.hidden_counts import HiddenCounts
 from discern.layers.mmdpp import MMDPP
 from discern.layers.replicas import (
     means_over_minibatch,
@@ -24,6 +25,7 @@ import json, sys
 import keras
 import numpy as np
 from discern.layers.dropout import SharedDropout
+from discern.layers.hidden_counts import HiddenCounts
 from discern.layers.mmdpp import MMDPP
 from discern.layers.replicas import (
     means_over_minibatch, own_cells, own_rows, padded_share, part_of_replica, whole_minibatch
@@ -36,6 +38,7 @@ strategy = tf.distribute.MirroredStrategy(TWO)
 with strategy.scope():
     stream = keras.random.SeedGenerator(3)
     dropout, noise, penalty = SharedDropout(0.5, seed=4), GaussianReparametrization(5), MMDPP(321.0, seed=6)
+    hidden = HiddenCounts(0.9, np.full(3, -7.0), seed=7)
 
 def step(data):
     with own_cells(data) as own, tf.GradientTape() as tape:
@@ -47,6 +50,7 @@ def step(data):
         result = {
             "own": own, "whole": whole, "mean": mean, "loss": loss, "drawn": drawn,
             "dropped": dropout(tf.ones_like(own), training=True), "codes": noise([own, own], training=True),
+            "seen": hidden(own, training=True),
         }
     return {**result, "gradient": tape.gradient(loss, own)}
 
@@ -56,7 +60,7 @@ def replica(context):
 data = strategy.experimental_distribute_values_from_function(replica)
 values = [[np.asarray(one).tolist() for one in strategy.experimental_local_results(value)]
           for value in tf.nest.flatten(tf.function(lambda: strategy.run(step, args=(data,)))())]
-print(json.dumps(dict(zip(sorted(["own", "whole", "mean", "loss", "drawn", "dropped", "codes", "gradient"]), values))))
+print(json.dumps(dict(zip(sorted(["own", "whole", "mean", "loss", "drawn", "dropped", "codes", "seen", "gradient"]), values))))
 """
 
 
@@ -114,6 +118,9 @@ def test_draws_are_the_rows_one_device_would_draw(replicas, cells):
     assert set(np.unique(dropped)) == {0.0, 2.0}
     noise = np.asarray(keras.random.normal((N_CELLS, 3), seed=keras.random.SeedGenerator(5)))
     np.testing.assert_allclose(np.concatenate(replicas["codes"]), cells + noise * np.exp(cells), rtol=1e-5)
+    seen = HiddenCounts(0.9, np.full(3, -7.0), seed=7)(cells, training=True)
+    np.testing.assert_array_equal(np.concatenate(replicas["seen"]), seen)
+    assert (np.asarray(seen) == -7.0).any()
 
 
 def test_two_replicas_drop_different_units(replicas):

@@ -85,10 +85,15 @@ class NetworkConfig(ConfigSection):
 
 
 class EncoderConfig(NetworkConfig):
-    """The encoder."""
+    """The encoder.
+
+    Attributes:
+        hidden_counts: Largest share of a cell's genes that training hides from the encoder; each cell's share is drawn anew.
+    """
 
     layers: list[PositiveInt] = Field(default=[1024, 512, 256], min_length=1)
     regularization: DropoutRate = 0.4
+    hidden_counts: DropoutRate = 0.0
 
 
 class DecoderConfig(NetworkConfig):

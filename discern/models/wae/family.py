@@ -53,6 +53,8 @@ class WAEFamily(ModelFamily):
             data.n_batches,
             config.encoder.regularization,
             config.encoder.conditional_regularization,
+            hidden_counts=config.encoder.hidden_counts,
+            zeros=data.transform.zeros(data.n_genes),
             seed=encoder_seed,
         )
         decoder = create_decoder(

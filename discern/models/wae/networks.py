@@ -14,6 +14,7 @@ from keras import ops
 from discern.compiled_regions import in_one_pass
 from discern.layers.dense import ProductDense, WideDense
 from discern.layers.dropout import SharedDropout
+from discern.layers.hidden_counts import HiddenCounts
 from discern.layers.mmdpp import MMDPP
 from discern.layers.output_functions import OutputExpression, apply_output_function
 from discern.layers.reparametrisation import GaussianReparametrization
@@ -42,6 +43,8 @@ def create_encoder(
     regularization: float,
     conditional_regularization: Regularization = None,
     *,
+    hidden_counts: float = 0.0,
+    zeros: np.ndarray | None = None,
     seed: int | None = None,
 ) -> keras.Model:
     """Return the encoder: (expression, batch labels) → (latent mean, latent log standard deviation).
@@ -55,14 +58,20 @@ def create_encoder(
         n_labels: Number of batches.
         regularization: Dropout rate.
         conditional_regularization: Penalty on the activity of the conditional layers, e.g. ``{"name": "L1L2", "l2": 0}``.
-        seed: Drives initial weights and dropout; random when None.
+        hidden_counts: Largest share of a cell's genes that is hidden while training.
+        zeros: What a count of zero reads like, (input_dim,); 0 when None.
+        seed: Drives initial weights, hidden counts and dropout; random when None.
     """
     seeds = _seeds(seed)
     cells = keras.Input((input_dim,), name="encoder_input")
     labels = keras.Input((n_labels,), name="encoder_labels")
+    seen = cells
+    if hidden_counts:
+        zeros = np.zeros(input_dim) if zeros is None else zeros
+        seen = HiddenCounts(hidden_counts, zeros, seed=next(seeds), name="hidden_counts")(cells)
     hidden = _hidden_layers(
         "encoder",
-        cells,
+        seen,
         labels,
         enc_layers,
         enc_norm_type,

@@ -85,3 +85,27 @@ def test_new_data_change_what_is_decoded():
     np.testing.assert_allclose(
         family.decode(np.ones((1, 2)), np.eye(2)[:1]).expression[before > 0], before[before > 0] + 5, rtol=1e-5
     )
+
+
+def test_counts_are_hidden_from_the_encoder_in_training_only():
+    both = {"layers": [4], "norm_type": ["conditionallayernorm"]}
+    sides = {side: {**both, "regularization": 0.0} for side in ("encoder", "decoder")}
+    plain = make(layers=[4], regularization=0.0)
+    hiding = WAEFamily(
+        WAEConfig.model_validate({"latent_dim": 2, **sides, "encoder": {**sides["encoder"], "hidden_counts": 0.9}}),
+        plain.data,
+    )
+    hidden = hiding.encoder.get_layer("hidden_counts")
+    np.testing.assert_array_equal(hidden.zeros, plain.data.transform.zeros(3))
+    for mine, other in zip(hiding.model.trainable_variables, plain.model.trainable_variables, strict=True):
+        mine.assign(other)
+    cells, labels = (
+        np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32),
+        np.eye(2, dtype=np.float32)[[0, 1] * 10],
+    )
+    np.testing.assert_array_equal(hiding.encode(cells, labels).mean, plain.encode(cells, labels).mean)
+    in_training = hiding.encoder([cells, labels], training=True)[0]
+    assert (np.abs(np.asarray(in_training) - plain.encode(cells, labels).mean) > 1e-3).any()
+    # what is to be reconstructed stays whole
+    inputs, targets = hiding.model_input({"expression": cells, "batch": labels})
+    np.testing.assert_array_equal(targets["decoder_counts"], cells)
