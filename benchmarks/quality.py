@@ -1,0 +1,186 @@
+"""How well models of several parameter files reconstruct, on the measures of `discern evaluate`, with several seeds.
+
+    python -m benchmarks.quality FOLDER DATA.h5ad --target deep_batch --labels celltype \
+        --parameters parameters.published.json parameters.json --seeds 0 1 2
+
+A random half of the target's cells is thinned once and becomes a batch of its own, so that one training gives both kinds
+of measures: thinned cells against the counts that were taken from them, and cells of the other batches against real cells
+of the target. Every parameter file is trained on these cells with every seed; what an earlier run made is used again.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+from anndata import AnnData
+from scipy import sparse
+
+from benchmarks.measuring import machine, measure
+from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
+from discern.evaluation.findings import Findings
+from discern.evaluation.measures import INTEGRATION_LATENT, MEASURES, Measure
+from discern.evaluation.measures_table import RECONSTRUCTED, judged_method
+from discern.evaluation.table import Evaluation, read_evaluation
+from discern.evaluation.thinning import thin_cells
+from discern.io.processed_cells import open_own_cells
+from discern.keys import BATCH
+from discern.workflows.count_prior import count_prior_of
+from discern.workflows.experiment import Experiment, read_experiments
+from discern.workflows.project import trained_family
+
+HIDDEN = "hidden"
+_NAME = "experiment"
+
+
+class Comparison:
+    """The models of one data set."""
+
+    def __init__(self, arguments: argparse.Namespace):
+        """Write the input that all models are trained on."""
+        self.folder: Path = arguments.folder
+        self.target: str = arguments.target
+        self.labels: str = arguments.labels
+        self.input = self.folder / "cells.h5ad"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.input.exists():
+            cells = anndata.read_h5ad(arguments.data)
+            thinned_input(cells, self.target, self.labels, arguments.keep, arguments.cells).write_h5ad(self.input)
+
+    def run(self, parameters: Path, seed: int) -> Evaluation:
+        """Train with one parameter file and seed, and score."""
+        folder = self.folder / parameters.stem / f"seed_{seed}"
+        if not (folder / "metrics.json").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            own = folder / "parameters.json"
+            own.write_text(json.dumps(self._content(parameters, folder, seed)), encoding="utf-8")
+            seconds = {}
+            for verb in ("process", "train"):
+                command = [sys.executable, "-m", "discern", verb, str(own)]
+                seconds[verb] = measure(command, folder / _NAME, folder / f"{verb}.log").seconds
+            self._score(read_experiments(own)[0], seconds["train"]).write(folder)
+        return read_evaluation(folder / "metrics.json")
+
+    def _content(self, parameters: Path, folder: Path, seed: int) -> dict:
+        content = json.loads(parameters.read_text(encoding="utf-8"))
+        (experiment,) = content["experiments"].values()
+        experiment["input_ds"]["raw_input"] = [str(self.input.absolute())]
+        experiment["input_ds"]["filtering"]["min_genes"] = 1  # else thinned cells go
+        experiment["training"] |= {"seed": seed, "GPU": []}
+        return {"exp_param": {"experiments_dir": str(folder.absolute())}, "experiments": {_NAME: experiment}}
+
+    def _score(self, experiment: Experiment, seconds: float) -> Evaluation:
+        findings = Findings(facts={"training_seconds": seconds})
+        with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
+            family = trained_family(experiment)
+            prior = count_prior_of(experiment, family, cells)
+            settings = Settings(self.target, self.labels, 10_000, 0, prior=prior)
+            compare_with_reference(family, cells, settings, findings)
+            compare_with_hidden(family, cells, thinned_name(self.target), self._hidden, settings, findings)
+        return findings.evaluation()
+
+    def _hidden(self, cells: pd.Index, genes: pd.Index) -> sparse.csr_matrix:
+        adata = anndata.read_h5ad(self.input)
+        rows, columns = adata.obs_names.get_indexer(cells), adata.var_names.get_indexer(genes)
+        return sparse.csr_matrix(adata.layers[HIDDEN])[rows][:, columns]
+
+
+def thinned_name(target: str) -> str:
+    """Return the batch of the thinned cells."""
+    return f"{target} (thinned)"
+
+
+def thinned_input(cells: AnnData, target: str, labels: str, keep: float, n_cells: int | None) -> AnnData:
+    """Return cells of which half of the target's are thinned and of a batch of their own; ``hidden`` is what was taken.
+
+    Args:
+        cells: Raw counts, obs["batch"] and labels.
+        target: The batch to thin half of.
+        labels: obs column that is kept.
+        keep: Probability to keep a count.
+        n_cells: Take a random sample of so many cells first.
+    """
+    rng = np.random.default_rng(0)
+    if n_cells is not None and n_cells < cells.n_obs:
+        cells = cells[np.sort(rng.choice(cells.n_obs, n_cells, replace=False))]
+    batches = cells.obs[BATCH].astype(str).to_numpy()
+    of_target = np.flatnonzero(batches == target)
+    chosen = np.zeros(cells.n_obs, dtype=bool)
+    chosen[rng.permutation(of_target)[: len(of_target) // 2]] = True
+    left, taken = thin_cells(sparse.csr_matrix(cells.X).astype(np.float32), chosen, keep, rng)
+    obs = pd.DataFrame({labels: cells.obs[labels].astype(str)}, index=cells.obs_names)
+    obs[BATCH] = np.where(chosen, thinned_name(target), batches)
+    return AnnData(left, obs=obs.astype("category"), var=pd.DataFrame(index=cells.var_names), layers={HIDDEN: taken})
+
+
+def value_of(evaluation: Evaluation, one: Measure, method: str = RECONSTRUCTED) -> float:
+    """Return a measure of the model's estimate; NaN where it does not apply.
+
+    Args:
+        evaluation: One evaluation.
+        one: The measure.
+        method: Which of the model's estimates counts, where a measure does not decide that itself.
+    """
+    if method == RECONSTRUCTED or one.group == INTEGRATION_LATENT:
+        method = judged_method(evaluation, one)
+    value = evaluation.value(method, one.name)
+    return float("nan") if value is None else value
+
+
+def table(found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED) -> pd.DataFrame:
+    """Return mean and spread (largest minus smallest) over seeds of every measure, and which parameters are better.
+
+    Args:
+        found: Evaluations of several seeds by the name of the parameters; the first is compared with.
+        method: Which of the model's estimates counts.
+    """
+    rows = []
+    for one in MEASURES.values():
+        values = {
+            parameters: np.array([value_of(evaluation, one, method) for evaluation in evaluations])
+            for parameters, evaluations in found.items()
+        }
+        if not all(np.isfinite(of_seeds).all() for of_seeds in values.values()):
+            continue
+        first, *others = values
+        row = {"measure": one.name, "better": one.better}
+        for parameters, of_seeds in values.items():
+            row |= {parameters: of_seeds.mean(), f"spread {parameters}": np.ptp(of_seeds)}
+        for other in others:
+            gain = one.badness(values[first].mean()) - one.badness(values[other].mean())
+            spread = max(np.ptp(values[first]), np.ptp(values[other]))
+            row[f"{other} is"] = "better" if gain > 0 else "as good" if -gain <= spread else "worse"
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("measure")
+
+
+def main() -> None:
+    """Train and score everything, print the table and write ``quality.csv``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="working folder")
+    parser.add_argument("data", type=Path, help="h5ad with raw counts, obs['batch'] and labels")
+    parser.add_argument("--target", required=True, help="batch to decode into; half of its cells are thinned")
+    parser.add_argument("--labels", default="celltype", help="column of obs with cell types, for scoring only")
+    parser.add_argument("--parameters", type=Path, nargs="+", required=True, help="files with one experiment each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--keep", type=float, default=0.2, help="probability to keep a count of a thinned cell")
+    parser.add_argument("--cells", type=int, help="random sample of the cells")
+    parser.add_argument("--method", default=RECONSTRUCTED, help="which of the estimates is compared")
+    arguments = parser.parse_args()
+    comparison = Comparison(arguments)
+    found: dict[str, list[Evaluation]] = {parameters.stem: [] for parameters in arguments.parameters}
+    for seed in arguments.seeds:
+        for parameters in arguments.parameters:
+            found[parameters.stem].append(comparison.run(parameters, seed))
+    rows = table(found, arguments.method)
+    print(rows.round(4).to_string())
+    rows.to_csv(arguments.folder / "quality.csv")
+    (arguments.folder / "machine.json").write_text(json.dumps(machine(), indent=2), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
