@@ -75,7 +75,12 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
 
         end = EndOfSearch(search.train_spec.stop, received, search.train_spec.time_budget_s)
         log = TrialLog(folder, search.metrics, end, show)
-        _fit(_tuner(folder, search, seed, ended, begun, n_left, resources, storage, end, log))
+        try:
+            _fit(_tuner(folder, search, seed, ended, begun, n_left, resources, storage, end, log))
+        except ExperimentError:  # the signal may have ended Ray as well
+            if not end.is_interrupted(seconds=2.0):
+                raise
+            end.stop_all()
     if log.fault is not None:
         raise log.fault
     return SearchEnd(end.reason)

@@ -14,6 +14,7 @@ from discern.training.received_signals import ReceivedSignals
 from discern.tuning.metrics import check_reported
 from discern.tuning.search_folder import SearchFolder
 
+_SECONDS_OF_A_SIGNAL = 2.0  # within which it reaches all processes of a job
 _LOGGER = logging.getLogger(__name__)
 
 Row = dict[str, Any]
@@ -44,6 +45,13 @@ class EndOfSearch(Stopper):
     def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:
         """Tell whether a trial has reached a threshold."""
         return any(name in result and result[name] >= limit for name, limit in self._thresholds.items())
+
+    def is_interrupted(self, seconds: float = 0.0) -> bool:
+        """Tell whether a signal came; wait so long for one."""
+        deadline = time.monotonic() + seconds
+        while self._received.first is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self._received.first is not None
 
     def stop_all(self) -> bool:
         """Tell whether the search ends."""
@@ -89,8 +97,10 @@ class TrialLog(Callback):
         self._show(str(trial), result, "running")
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Say that it died."""
-        _LOGGER.warning("Trial %s died and begins again from its last state: %s", trial, self._keep_error(trial))
+        """Say that it died, unless it did with the whole job."""
+        error = self._keep_error(trial)
+        if not self._end.is_interrupted(_SECONDS_OF_A_SIGNAL):
+            _LOGGER.warning("Trial %s died and begins again from its last state: %s", trial, error)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Write that it has ended."""
@@ -99,8 +109,10 @@ class TrialLog(Callback):
         self._write(trial, status, str(result.get("why", "")))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Write that it died too often."""
-        self._write(trial, "failed", self._keep_error(trial))
+        """Write that it died too often; one that died of the signal that ends the search can go on."""
+        error = self._keep_error(trial)
+        if not self._end.is_interrupted(_SECONDS_OF_A_SIGNAL):
+            self._write(trial, "failed", error)
 
     def _keep_error(self, trial: Any) -> str:
         """Write what the process said, and return its last line."""

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+import signal
+import threading
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -154,7 +156,8 @@ def test_a_signal_or_the_time_budget_ends_the_search():
     assert end.stop_all() and "0.01 s of its time budget" in end.reason
 
 
-def test_how_trials_end_is_written(folder, caplog):
+def test_how_trials_end_is_written(folder, caplog, monkeypatch):
+    monkeypatch.setattr("discern.tuning.watching._SECONDS_OF_A_SIGNAL", 0.0)
     shown, end = Shown(), EndOfSearch({}, ReceivedSignals())
     log = TrialLog(folder, {"mmd"}, end, shown)
     log.on_trial_result(1, [], Trial("a"), {"mmd": 0.1})
@@ -170,6 +173,20 @@ def test_how_trials_end_is_written(folder, caplog):
     assert folder.trial("c").error_file.read_text() == "Traceback\n  line\nOutOfMemory: too large\n"
     assert shown.rows == [("a", "running"), ("a", "finished"), ("b", "diverged"), ("c", "failed")]
     assert log.fault is None and not end.stop_all()
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3])
+def test_a_trial_that_dies_of_the_signal_that_ends_the_search_has_not_failed(folder, caplog, after):
+    received = ReceivedSignals()
+    log = TrialLog(folder, {"mmd"}, EndOfSearch({}, received), Shown())
+    timer = threading.Timer(after, received.receive, (signal.SIGTERM, None))
+    timer.start()
+    log.on_trial_error(1, [], Trial("a", {"mmd": 0.1}, "ActorDiedError: its process was lost"))
+    log.on_trial_recover(1, [], Trial("b", {"mmd": 0.1}, "ActorDiedError: its process was lost"))
+    timer.join()
+    assert folder.trial("a").read_outcome() is None
+    assert folder.trial("a").error_file.read_text() == "ActorDiedError: its process was lost"
+    assert not caplog.records
 
 
 def test_a_metric_that_no_trial_reports_ends_the_search(folder):
