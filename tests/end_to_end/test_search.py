@@ -163,13 +163,13 @@ def long_trials(processed, parameters):
     return processed
 
 
-def kill_tree(process, number=signal.SIGKILL):
+def kill_tree(process, number=signal.SIGKILL, seconds=60):
     """Kill the search and all that Ray started for it, as the end of a batch job does."""
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for one in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.send_signal(number)
-    process.wait(timeout=60)
+    process.wait(timeout=seconds)
     psutil.wait_procs(family[1:], timeout=60)
 
 
@@ -217,10 +217,34 @@ def test_a_signal_ends_in_order_and_writes_what_is_known(long_trials, number, ex
         process.send_signal(number)
     assert process.wait(timeout=60) == exit_code
     told = (long_trials / "search.log").read_text()
-    assert f"The search was interrupted ({number.name}): 0 of 2 trials have ended" in told
+    assert f"The search was interrupted ({number.name}): 0 of 2 trials ended" in told
     assert "unfinished" in statuses(long_trials).values()
     assert (long_trials / "exps/run/optimize/best_parameters.json").is_file()
     assert not list((long_trials / "exps/run/optimize").glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("max_failures", [0, 3])
+def test_sigterm_for_every_process_loses_nothing(long_trials, max_failures):
+    """As batch systems end a job: Ray's processes and the trials die with the search."""
+    spec = {"num_samples": 3, "max_failures": max_failures, "config": {"epochs_per_timestep": 1}}
+    write_search(long_trials, train_spec=spec)
+    process = begun(long_trials, "--concurrent=1")
+    until(lambda: len(trials(long_trials)) == 2 and lines(trials(long_trials)[1]), process, seconds=800)
+    kill_tree(process, signal.SIGTERM, seconds=150)  # without its processes Ray gives up after a minute only
+    assert process.returncode != 0
+    known = reports(long_trials)
+    first, second = trials(long_trials)[:2]
+    assert json.loads((first / "outcome.json").read_text())["status"] == "finished"
+    assert not (second / "outcome.json").exists(), (second / "outcome.json").read_text()
+    code, told = finished(long_trials)
+    assert code == 0, told
+    assert "Going on: 1 trial ended before, 1 to go on, 1 new" in told
+    assert list(statuses(long_trials).values()) == ["finished"] * 3
+    now = reports(long_trials)
+    assert now[first.name] == known[first.name]
+    assert now[second.name][: len(known[second.name])] == known[second.name]
 
 
 @pytest.mark.slow
