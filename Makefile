@@ -7,7 +7,7 @@ VENV ?= .venv
 DEMO ?= discern_demo
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow-test lint clean
+.PHONY: demo test slow-test lint docs clean
 
 demo: $(INSTALLED)
 	$(VENV)/bin/discern demo --out $(DEMO)
@@ -20,6 +20,10 @@ slow-test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy && $(VENV)/bin/lint-imports
+
+docs: $(INSTALLED)
+	$(VENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found. Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }

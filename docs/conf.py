@@ -1,0 +1,79 @@
+"""How Sphinx builds the documentation: `make docs`."""
+
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).resolve().parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # what fills pages, and the program of this checkout
+
+from generated_content.pages import filled  # noqa: E402 - found by the line above
+
+project = "DISCERN"
+author = "The DISCERN developers"
+copyright = author
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+exclude_patterns = ["_build", "generated_content"]
+
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 4
+myst_dmath_double_inline = True
+nb_execution_mode = "off"  # a test runs the notebook
+
+autodoc_default_options = {"members": True, "exclude-members": "compute_output_shape, get_config"}
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_use_ivar = True
+napoleon_custom_sections = [("Source", "notes_style")]
+python_use_unqualified_type_names = True
+
+smartquotes_action = "D"  # dashes only: quotation marks of the program are shown as they are
+toc_object_entries_show_parents = "hide"
+
+html_theme = "furo"
+html_title = "DISCERN"
+html_static_path = ["_static"]
+html_css_files = ["discern.css"]
+html_show_copyright = False
+html_copy_source = False
+
+TUTORIAL = "Tutorial.ipynb"
+_OPTIONAL_PAGES = ("quality",)
+_ABSENT = "# Tutorial\n\nThe notebook `Tutorial.ipynb` is not part of this source tree."
+_NO_PLACEHOLDERS = re.compile(r"(``.*?``)|([|])", re.DOTALL)
+
+
+def bring_tutorial(app: Sphinx) -> None:
+    """Copy the notebook beside the pages, or put a page in its place that says that there is none."""
+    original, copy = DOCS.parent / TUTORIAL, Path(app.srcdir) / "tutorial.ipynb"
+    if original.exists():
+        shutil.copyfile(original, copy)
+        return
+    cell = {"cell_type": "markdown", "id": "absent", "metadata": {}, "source": _ABSENT}
+    copy.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+
+
+def fill(app: Sphinx, name: str, source: list[str]) -> None:
+    """Fill in what comes from the program, and leave out pages that this source tree does not have."""
+    page = filled(source[0])
+    for optional in _OPTIONAL_PAGES:
+        if not (Path(app.srcdir) / f"{optional}.md").exists():
+            page = re.sub(rf"^{optional}\n", "", page, flags=re.MULTILINE)
+    source[0] = page
+
+
+def escape_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Keep |x| in a docstring what it is: reStructuredText would take it for the name of a substitution."""
+    text = _NO_PLACEHOLDERS.sub(lambda found: found.group(1) or "\\|", "\n".join(lines))
+    lines[:] = text.split("\n")
+
+
+def setup(app: Sphinx) -> None:
+    """Connect the functions above."""
+    app.connect("builder-inited", bring_tutorial)
+    app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", escape_bars)
