@@ -1,7 +1,8 @@
 """Processed data: an AnnData that knows its preprocessing and feeds a network."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import anndata
 import numpy as np
 import pandas as pd
 
-from discern.errors import DataError, ExperimentError
+from discern.errors import DataError, DiscernError, ExperimentError
 from discern.io.checksums import damage_of_sealed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
@@ -96,13 +97,8 @@ class DISCERNData(anndata.AnnData):
         Raises:
             DataError: The file is absent, unreadable, or was not written by preprocessing.
         """
-        require_whole(Path(filename))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
-                adata = anndata.read_h5ad(filename)
-        except Exception as error:  # of any class: anndata has some of its own
-            raise DataError(f"{filename} cannot be read as h5ad: {error}") from error
+        with reading_processed(Path(filename)):
+            adata = anndata.read_h5ad(filename)
         data = cls(adata, batch_size, cachefile)
         require_preprocessed(Path(filename), data.obs, data.uns)
         data.config = plain(data.uns[DISCERN])
@@ -120,6 +116,24 @@ class DISCERNData(anndata.AnnData):
         if not path.is_file():
             raise ExperimentError(f"{path} does not exist. Run `discern process` first.")
         return cls.read_h5ad(path, batch_size, cachefile)
+
+
+@contextmanager
+def reading_processed(path: Path) -> Iterator[None]:
+    """Name a processed file that is absent or cannot be read, whatever the block raises.
+
+    Raises:
+        DataError: It is, or cannot.
+    """
+    require_whole(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", anndata.OldFormatWarning)  # files of the published program
+            yield
+    except DiscernError:
+        raise
+    except Exception as error:  # of any class: anndata has some of its own
+        raise DataError(f"{path} cannot be read as h5ad: {error}") from error
 
 
 def require_whole(path: Path) -> None:

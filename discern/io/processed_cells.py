@@ -1,6 +1,5 @@
 """Processed cells whose annotation is in memory and whose matrices are read a slice of cells at a time."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
@@ -10,11 +9,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pandas as pd
-from anndata import AnnData, OldFormatWarning
+from anndata import AnnData
 from anndata.io import read_elem
 
-from discern.errors import DataError, DiscernError, ExperimentError
-from discern.io.data import DISCERNData, require_preprocessed, require_whole
+from discern.errors import DataError, ExperimentError
+from discern.io.data import DISCERNData, reading_processed, require_preprocessed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_at, rows_of
 from discern.io.measured_genes import GenePanels
@@ -196,15 +195,10 @@ def open_cells(path: Path, batch_size: int) -> Iterator[ProcessedCells]:
     Raises:
         DataError: The file is absent, unreadable, or was not written by preprocessing.
     """
-    require_whole(path)
     with ExitStack() as stack:
-        try:
+        with reading_processed(path):
             file = stack.enter_context(h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES))
             cells = _annotated(file, path, batch_size)
-        except DiscernError:
-            raise
-        except Exception as error:  # of any class: anndata has some of its own
-            raise DataError(f"{path} cannot be read as h5ad: {error}") from error
         yield cells
 
 
@@ -224,11 +218,9 @@ def open_own_cells(folder: ExperimentFolder, batch_size: int) -> Iterator[Proces
 def _annotated(file: h5py.File, path: Path, batch_size: int) -> ProcessedCells:
     if not isinstance(file["obs"], h5py.Group):  # as anndata stored tables before version 0.7
         return ProcessedCells.of(DISCERNData.read_h5ad(path, batch_size))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", OldFormatWarning)
-        obs, var = read_elem(file["obs"]), read_elem(file["var"])
-        uns = {key: plain(read_elem(file["uns"][key])) for key in (DISCERN, FIXED_SCALING) if key in file["uns"]}
-        measured = read_elem(file["varm"][MEASURED]) if MEASURED in file.get("varm", ()) else None
+    obs, var = read_elem(file["obs"]), read_elem(file["var"])
+    uns = {key: plain(read_elem(file["uns"][key])) for key in (DISCERN, FIXED_SCALING) if key in file["uns"]}
+    measured = read_elem(file["varm"][MEASURED]) if MEASURED in file.get("varm", ()) else None
     require_preprocessed(path, obs, uns)
     obs[BATCH] = obs[BATCH].astype("category")
     matrices = {"X": file.get("X"), COUNTS: file.get(f"layers/{COUNTS}")}

@@ -1,16 +1,15 @@
 """The processed cells that a model was trained on, as new cells need them: without their matrices."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
 import h5py
-from anndata import AnnData, OldFormatWarning
+from anndata import AnnData
 from anndata.io import read_elem
 
 from discern import keys
-from discern.errors import DataError, DiscernError
-from discern.io.data import DISCERNData, require_whole
+from discern.errors import DataError
+from discern.io.data import DISCERNData, reading_processed, require_preprocessed
 from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
 from discern.io.raw_counts import PROTEIN_EXPRESSION, protein_table
@@ -32,15 +31,8 @@ def read_reference(path: Path) -> DISCERNData:
         DataError: The file is absent, damaged, or was not written by preprocessing.
     """
     path = Path(path)
-    require_whole(path)
-    try:
-        with h5py.File(path, "r") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore", OldFormatWarning)
-            adata = _annotation(file, path)
-    except DiscernError:
-        raise
-    except Exception as error:  # of any class: anndata has some of its own
-        raise DataError(f"{path} cannot be read as h5ad: {error}") from error
+    with reading_processed(path), h5py.File(path, "r") as file:
+        adata = _annotation(file, path)
     return processed_reference(adata)
 
 
@@ -90,11 +82,7 @@ def _annotation(file: h5py.File, path: Path) -> AnnData:
     if not isinstance(file["obs"], h5py.Group):  # as anndata stored tables before version 0.7
         return without_matrices(DISCERNData.read_h5ad(path, BATCH_SIZE))
     obs, var, uns, varm = (read_elem(file[key]) if key in file else {} for key in ("obs", "var", "uns", "varm"))
-    if keys.DISCERN not in uns or keys.BATCH not in obs:
-        raise DataError(
-            f"{path} was not written by preprocessing: uns['{keys.DISCERN}'] or obs['{keys.BATCH}'] is missing. "
-            "Run `discern process` on the raw data first."
-        )
+    require_preprocessed(path, obs, uns)
     uns[keys.DISCERN] = plain(uns[keys.DISCERN])
     obs[keys.BATCH] = obs[keys.BATCH].astype("category")
     proteins = file.get(f"obsm/{PROTEIN_EXPRESSION}")
