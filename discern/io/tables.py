@@ -97,8 +97,9 @@ def _values(path: Path, chunk: pd.DataFrame, cells: list[str]) -> np.ndarray:
         row, column = bad[0]
         received = entries.iat[row, column]
         what = "empty or NA" if str(received).strip().lower() in _ABSENT else repr(received)
+        found = counted(len(bad), "entry is not a number", "entries are not numbers")
         raise DataError(
-            f"{path}: {len(bad)} entries are not numbers; the first is gene {chunk.iat[row, 0]}, cell {cells[column]}: "
-            f"{what}. Every entry must be a count; is the file complete?"
+            f"{path}: {found}; the first is gene {chunk.iat[row, 0]}, cell {cells[column]}: {what}. "
+            "Every entry must be a count; is the file complete?"
         )
     return values

@@ -51,7 +51,7 @@ def test_chunks_give_the_same_matrix(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT.replace("4,1,0", "4,many,0"), "1 entries are not numbers; the first is gene MS4A1, cell c2: 'many'"),
+        (TEXT.replace("4,1,0", "4,many,0"), "1 entry is not a number; the first is gene MS4A1, cell c2: 'many'"),
         (TEXT.replace("4,1,0", "4,,0"), "the first is gene MS4A1, cell c2: empty or NA"),
         (TEXT.replace("4,1,0", "4"), "2 entries are not numbers; the first is gene MS4A1, cell c2: empty or NA"),
         (TEXT.replace(",c3", "").replace(",c2", ""), "has 2 columns, the lines below it 4"),
