@@ -1,8 +1,6 @@
 """How Sphinx builds the documentation: `make docs`."""
 
-import json
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +9,8 @@ from sphinx.application import Sphinx
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # what fills pages, and the program of this checkout
 
-from generated_content.pages import filled  # noqa: E402 - found by the line above
+from generated_content.notebook import tutorial_page  # noqa: E402 - found by the line above
+from generated_content.pages import filled  # noqa: E402
 
 project = "DISCERN"
 author = "The DISCERN developers"
@@ -41,20 +40,14 @@ html_css_files = ["discern.css"]
 html_show_copyright = False
 html_copy_source = False
 
-TUTORIAL = "Tutorial.ipynb"
 _OPTIONAL_PAGES = ("quality",)
-_ABSENT = "# Tutorial\n\nThe notebook `Tutorial.ipynb` is not part of this source tree."
 _NO_PLACEHOLDERS = re.compile(r"(``.*?``)|([|])", re.DOTALL)
 
 
 def bring_tutorial(app: Sphinx) -> None:
-    """Copy the notebook beside the pages, or put a page in its place that says that there is none."""
-    original, copy = DOCS.parent / TUTORIAL, Path(app.srcdir) / "tutorial.ipynb"
-    if original.exists():
-        shutil.copyfile(original, copy)
-        return
-    cell = {"cell_type": "markdown", "id": "absent", "metadata": {}, "source": _ABSENT}
-    copy.write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    """Put the notebook beside the pages."""
+    page = tutorial_page(DOCS.parent / "Tutorial.ipynb")
+    (Path(app.srcdir) / "tutorial.ipynb").write_text(page, encoding="utf-8")
 
 
 def fill(app: Sphinx, name: str, source: list[str]) -> None:

@@ -1,10 +1,11 @@
 """What is generated for the pages names everything there is."""
 
+import json
 import re
 
 import click
 import pytest
-from generated_content import commands, json_keys, names, pages, python_names
+from generated_content import commands, json_keys, names, notebook, pages, python_names
 from pydantic import BaseModel
 
 from discern import errors
@@ -145,3 +146,22 @@ def test_markers_give_way_to_what_they_name():
     assert pages.filled("a\n<!-- generated: exit-codes -->\nb\n").startswith("a\n| exit code |")
     with pytest.raises(KeyError, match="no-such-thing"):
         pages.filled("<!-- generated: no-such-thing -->")
+
+
+def test_links_of_the_tutorial_lead_from_the_folder_of_the_pages(tmp_path):
+    text = "[a](README.md) [b](docs/files.md#job) [c](parameters.json) [d](https://x.org/y.md) [e](#part)"
+    cells = [
+        {"cell_type": "markdown", "source": [text[:9], text[9:]]},
+        {"cell_type": "code", "source": "x](README.md)"},
+    ]
+    (tmp_path / "Tutorial.ipynb").write_text(json.dumps({"cells": cells}))
+    prose, code = json.loads(notebook.tutorial_page(tmp_path / "Tutorial.ipynb"))["cells"]
+    expected = "[a](index.md) [b](files.md#job) [c](../parameters.json) [d](https://x.org/y.md) [e](#part)"
+    assert prose["source"] == expected
+    assert code["source"] == "x](README.md)"
+
+
+def test_a_missing_tutorial_is_told(tmp_path):
+    page = json.loads(notebook.tutorial_page(tmp_path / "Tutorial.ipynb"))
+    assert page["nbformat"] == 4
+    assert "is not part of this source tree" in page["cells"][0]["source"]
