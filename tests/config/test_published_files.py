@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 
@@ -138,3 +139,14 @@ def test_the_schema_accepts_the_present_spelling_and_refuses_others(schema, gold
 
 def test_the_schema_accepts_the_published_example(schema, golden_dir):
     assert accepts(schema, schema, json.loads((golden_dir / "published_parameters.json").read_text()))
+
+
+def test_the_shipped_published_parameters_are_those(golden_dir):
+    """But for what the published program had no key for, and for how many processors work."""
+    ours = load_experiments(Path(__file__).parents[2] / "parameters.published.json")[0].config
+    published = load_experiments(golden_dir / "published_parameters.json")[0].config
+    assert ours.model == published.model
+    assert ours.input_ds.scale == published.input_ds.scale
+    assert ours.input_ds.split == published.input_ds.split
+    same = {"batch_size", "max_steps", "early_stopping", "optimizer"}
+    assert ours.training.model_dump(include=same) == published.training.model_dump(include=same)
