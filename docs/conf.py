@@ -40,7 +40,6 @@ html_css_files = ["discern.css"]
 html_show_copyright = False
 html_copy_source = False
 
-_OPTIONAL_PAGES = ("quality",)
 _NO_PLACEHOLDERS = re.compile(r"(``.*?``)|([|])", re.DOTALL)
 
 
@@ -51,12 +50,8 @@ def bring_tutorial(app: Sphinx) -> None:
 
 
 def fill(app: Sphinx, name: str, source: list[str]) -> None:
-    """Fill in what comes from the program, and leave out pages that this source tree does not have."""
-    page = filled(source[0])
-    for optional in _OPTIONAL_PAGES:
-        if not (Path(app.srcdir) / f"{optional}.md").exists():
-            page = re.sub(rf"^{optional}\n", "", page, flags=re.MULTILINE)
-    source[0] = page
+    """Fill in what comes from the program."""
+    source[0] = filled(source[0])
 
 
 def escape_bars(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
