@@ -117,7 +117,8 @@ def type_in_words(schema: Mapping[str, Any]) -> str:
 
 def chosen_name(config: type[BaseModel]) -> str | None:
     """Return the name that chooses a class, None when there is no choice."""
-    annotation = config.model_fields["name"].annotation if "name" in config.model_fields else None
+    field = config.model_fields.get("name")
+    annotation: Any = None if field is None else field.annotation
     return str(typing.get_args(annotation)[0]) if typing.get_origin(annotation) is typing.Literal else None
 
 

@@ -44,11 +44,15 @@ def published_modules() -> str:
     parts = []
     for name in _FACES:
         module = import_module(name)
-        own, elsewhere = [], []
+        own: list[str] = []
+        elsewhere: list[tuple[str, str]] = []
         for public in _public_names(module):
             first = documented.setdefault(id(getattr(module, public)), f"{name}.{public}")
-            (own if first == f"{name}.{public}" else elsewhere).append((public, first))
-        parts.append(_module(name, [public for public, _ in own]))
+            if first == f"{name}.{public}":
+                own.append(public)
+            else:
+                elsewhere.append((public, first))
+        parts.append(_module(name, own))
         parts += [f"`{public}` is {{py:obj}}`{first}`.\n" for public, first in elsewhere]
     return "\n".join(parts)
 
