@@ -7,7 +7,7 @@ VENV ?= .venv
 DEMO ?= discern_demo
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test slow-test lint docs clean
+.PHONY: demo test slow-test lint docs clean tutorial
 
 demo: $(INSTALLED)
 	$(VENV)/bin/discern demo --out $(DEMO)
@@ -24,6 +24,9 @@ lint: $(INSTALLED)
 docs: $(INSTALLED)
 	$(VENV)/bin/python -m sphinx -E -W --keep-going -q docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
+
+tutorial: $(INSTALLED)
+	$(VENV)/bin/python tests/tutorial/run_notebook.py Tutorial.ipynb
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found. Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)"; exit 1; }
