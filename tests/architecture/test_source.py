@@ -111,7 +111,10 @@ def test_no_global_random_state():
 
 def test_logging_is_set_up_by_the_command_line_only():
     found = files_where(calls("basicConfig", "addHandler", "setLevel", "captureWarnings", "dictConfig"))
-    assert found == {"cli/logs.py", "tuning/cluster.py"}  # the latter sets Ray's own, as a search file asks, for a while
+    assert found == {
+        "cli/logs.py",
+        "tuning/cluster.py",
+    }  # the latter sets Ray's own, as a search file asks, for a while
 
 
 def test_only_the_command_line_prints_and_ends_the_program():

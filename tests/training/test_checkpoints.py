@@ -253,7 +253,9 @@ def test_a_damaged_file_is_refused(state, damage):
     remove_checksum(state)
     with h5py.File(state, "r+") as file:
         damage(file)
-    with pytest.raises(ExperimentError, match="(?s)truncated or damaged.* Restore it .*, or .* `discern train --restart`"):
+    with pytest.raises(
+        ExperimentError, match="(?s)truncated or damaged.* Restore it .*, or .* `discern train --restart`"
+    ):
         load_family(state)
 
 
