@@ -29,11 +29,23 @@ def progress(title: str, total: float, every_step: bool = False) -> Iterator[Rep
         total: What ``done`` will reach.
         every_step: Without a terminal, log every report instead of one in ten seconds.
     """
-    if sys.stderr.isatty() and _LOGGER.isEnabledFor(logging.INFO):
+    if sys.stderr.isatty() and _reaches_the_terminal():
         with _bar(title, total) as report:
             yield report
     else:
         yield _lines(title, total, every_step)
+
+
+def _reaches_the_terminal() -> bool:
+    """Tell whether progress is wanted: a log file takes everything, a terminal as much as its handler lets pass."""
+    logger: logging.Logger | None = _LOGGER
+    terminals: list[logging.Handler] = []
+    while logger is not None:
+        handlers = [one for one in logger.handlers if isinstance(one, logging.StreamHandler)]
+        terminals += [one for one in handlers if not isinstance(one, logging.FileHandler)]
+        logger = logger.parent if logger.propagate else None
+    wanted = not terminals or any(one.level <= logging.INFO for one in terminals)
+    return wanted and _LOGGER.isEnabledFor(logging.INFO)
 
 
 @contextmanager

@@ -98,3 +98,22 @@ def test_no_bar_when_logging_is_quiet(monkeypatch, capsys):
     finally:
         logging.getLogger("discern.progress").setLevel(logging.NOTSET)
     assert capsys.readouterr().err == ""
+
+
+def test_no_bar_where_only_a_file_takes_the_lines(monkeypatch, capsys, tmp_path):
+    """As `-q` sets it up: the loggers pass everything on, the terminal takes warnings only."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    logger = logging.getLogger("discern.progress")
+    terminal, file = logging.StreamHandler(), logging.FileHandler(tmp_path / "discern.log")
+    terminal.setLevel(logging.WARNING)
+    monkeypatch.setattr(logger, "handlers", [terminal, file])
+    monkeypatch.setattr(logger, "propagate", False)
+    logger.setLevel(logging.DEBUG)
+    try:
+        with progress("Projecting", 10, every_step=True) as report:
+            report(10)
+    finally:
+        logger.setLevel(logging.NOTSET)
+        file.close()
+    assert capsys.readouterr().err == ""
+    assert "Projecting" in (tmp_path / "discern.log").read_text()
