@@ -202,7 +202,7 @@ def test_another_file_is_matched_by_name(trained, discern, other_file):
     assert discern("project", "parameters.json", *target).exit_code == 0
     expected = projection(trained, "projected_to_average_batch_1015")
     assert discern("project", "parameters.json", *target, "--filename", other_file(backwards)).exit_code == 0
-    found = projection(trained, "projected_to_average_batch_1015")
+    found = projection(trained, "other/projected_to_average_batch_1015")  # those of its own cells stay
     assert list(found.obs_names) == list(expected.obs_names)[::-1]
     np.testing.assert_allclose(estimates(found), estimates(expected), rtol=1e-4, atol=1e-5)
 
@@ -216,7 +216,7 @@ def test_a_part_of_the_batches_is_enough(trained, discern, other_file):
     assert discern("project", "parameters.json").exit_code == 0
     expected = estimates(projection(trained))
     assert discern("project", "parameters.json", "--filename", other_file(one_donor)).exit_code == 0
-    found = estimates(projection(trained))
+    found = estimates(projection(trained, "other/unprojected"))
     assert len(found) == 150
     np.testing.assert_allclose(found, expected.loc[found.index], rtol=1e-4, atol=1e-5)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from anndata import AnnData, concat
 
-from discern.errors import DataError, ParametersError
+from discern.errors import DataError, ParametersError, counted
 from discern.io.reading import read_raw_input
 from discern.online_learning import OnlineWAERecipe
 
@@ -212,7 +212,9 @@ def test_a_query_of_few_cells_is_trained_on_whole(reference, input_section, quer
     assert not data.obs["for_mmd"].any()
     assert data.config["train_cells_no"] == {"few": n_cells}
     assert data.config["total_valid_count"] == 0
-    assert f"no validation cell in batch 'few' ({n_cells} cells): all its cells are trained on" in caplog.text
+    assert (
+        f"no validation cell in batch 'few' ({counted(n_cells, 'cell')}): all its cells are trained on" in caplog.text
+    )
 
 
 def test_a_share_for_mmd_of_few_validation_cells_that_is_no_cell_takes_all(reference, input_section, query):
