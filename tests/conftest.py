@@ -1,6 +1,7 @@
 """What every test may use: where the golden numbers and the real data are, and the --runslow switch."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,11 @@ def run_on_two_cpus():
         return result.stdout
 
     return run
+
+
+@pytest.fixture
+def in_the_foreground():
+    """Ctrl-C is heard; a shell that starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

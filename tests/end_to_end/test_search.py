@@ -206,6 +206,7 @@ def test_a_killed_search_goes_on_and_finds_what_an_undisturbed_one_finds(long_tr
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("in_the_foreground")
 @pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_in_order_and_writes_what_is_known(long_trials, number, exit_code):
     write_search(long_trials)

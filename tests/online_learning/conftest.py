@@ -1,6 +1,5 @@
 import json
 import shutil
-import signal
 
 import numpy as np
 import pytest
@@ -75,11 +74,3 @@ def query(input_paths):
 def shuffled_genes(query):
     """The third input with its genes in another order."""
     return query[:, np.random.default_rng(0).permutation(query.n_vars)].copy()
-
-
-@pytest.fixture
-def in_the_foreground():
-    """Ctrl-C is heard; a shell that starts the tests in the background has it ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
