@@ -32,6 +32,7 @@ from discern.keys import BATCH
 from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment, read_experiments
 from discern.workflows.project import trained_family
+from discern.workflows.thinned import Thinned
 
 HIDDEN = "hidden"
 _NAME = "experiment"
@@ -80,13 +81,9 @@ class Comparison:
             prior = count_prior_of(experiment, family, cells)
             settings = Settings(self.target, self.labels, 10_000, 0, prior=prior)
             compare_with_reference(family, cells, settings, findings)
-            compare_with_hidden(family, cells, thinned_name(self.target), self._hidden, settings, findings)
+            thinned = Thinned(experiment, thinned_name(self.target), self.input)
+            compare_with_hidden(family, cells, thinned.batch, thinned.hidden, settings, findings)
         return findings.evaluation()
-
-    def _hidden(self, cells: pd.Index, genes: pd.Index) -> sparse.csr_matrix:
-        adata = anndata.read_h5ad(self.input)
-        rows, columns = adata.obs_names.get_indexer(cells), adata.var_names.get_indexer(genes)
-        return sparse.csr_matrix(adata.layers[HIDDEN])[rows][:, columns]
 
 
 def thinned_name(target: str) -> str:
