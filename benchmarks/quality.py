@@ -18,7 +18,6 @@ import anndata
 import numpy as np
 import pandas as pd
 from anndata import AnnData
-from scipy import sparse
 
 from benchmarks.measuring import machine, measure
 from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
@@ -26,7 +25,7 @@ from discern.evaluation.findings import Findings
 from discern.evaluation.measures import INTEGRATION_LATENT, MEASURES, Measure
 from discern.evaluation.measures_table import RECONSTRUCTED, judged_method
 from discern.evaluation.table import Evaluation, read_evaluation
-from discern.evaluation.thinning import thin_cells
+from discern.evaluation.thinning import thin_half_of_batch
 from discern.io.processed_cells import open_own_cells
 from discern.keys import BATCH
 from discern.workflows.count_prior import count_prior_of
@@ -34,7 +33,6 @@ from discern.workflows.experiment import Experiment, read_experiments
 from discern.workflows.project import trained_family
 from discern.workflows.thinned import Thinned
 
-HIDDEN = "hidden"
 _NAME = "experiment"
 
 
@@ -46,6 +44,7 @@ class Comparison:
         self.folder: Path = arguments.folder
         self.target: str = arguments.target
         self.labels: str = arguments.labels
+        self.threads: int = arguments.threads
         self.input = self.folder / "cells.h5ad"
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.input.exists():
@@ -71,7 +70,7 @@ class Comparison:
         (experiment,) = content["experiments"].values()
         experiment["input_ds"]["raw_input"] = [str(self.input.absolute())]
         experiment["input_ds"]["filtering"]["min_genes"] = 1  # else thinned cells go
-        experiment["training"] |= {"seed": seed, "GPU": []}
+        experiment["training"] |= {"seed": seed, "GPU": [], "parallel_pc": self.threads}
         return {"exp_param": {"experiments_dir": str(folder.absolute())}, "experiments": {_NAME: experiment}}
 
     def _score(self, experiment: Experiment, seconds: float) -> Evaluation:
@@ -105,13 +104,8 @@ def thinned_input(cells: AnnData, target: str, labels: str, keep: float, n_cells
     if n_cells is not None and n_cells < cells.n_obs:
         cells = cells[np.sort(rng.choice(cells.n_obs, n_cells, replace=False))]
     batches = cells.obs[BATCH].astype(str).to_numpy()
-    of_target = np.flatnonzero(batches == target)
-    chosen = np.zeros(cells.n_obs, dtype=bool)
-    chosen[rng.permutation(of_target)[: len(of_target) // 2]] = True
-    left, taken = thin_cells(sparse.csr_matrix(cells.X).astype(np.float32), chosen, keep, rng)
-    obs = pd.DataFrame({labels: cells.obs[labels].astype(str)}, index=cells.obs_names)
-    obs[BATCH] = np.where(chosen, thinned_name(target), batches)
-    return AnnData(left, obs=obs.astype("category"), var=pd.DataFrame(index=cells.var_names), layers={HIDDEN: taken})
+    kept = AnnData(cells.X, obs=cells.obs[[labels]].astype(str).astype("category"), var=cells.var[[]])
+    return thin_half_of_batch(kept, batches, target, thinned_name(target), keep, rng)
 
 
 def value_of(evaluation: Evaluation, one: Measure, method: str = RECONSTRUCTED) -> float:
@@ -166,6 +160,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--keep", type=float, default=0.2, help="probability to keep a count of a thinned cell")
     parser.add_argument("--cells", type=int, help="random sample of the cells")
+    parser.add_argument("--threads", type=int, default=0, help="threads of training; 0 takes all")
     parser.add_argument("--method", default=RECONSTRUCTED, help="which of the estimates is compared")
     arguments = parser.parse_args()
     comparison = Comparison(arguments)

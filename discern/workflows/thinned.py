@@ -13,7 +13,7 @@ from scipy import sparse
 
 from discern.config.loading import experiment_config
 from discern.errors import DataError, counted
-from discern.evaluation.thinning import thin_cells
+from discern.evaluation.thinning import HIDDEN, thin_half_of_batch
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
 from discern.io.processed_annotation import read_annotation
@@ -29,7 +29,6 @@ from discern.workflows.train import train
 _FOLDER = "thinned"
 _COUNTS_FILE = "thinned_counts.h5ad"
 _SETTINGS_FILE = "thinned.json"
-_HIDDEN = "hidden"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class Thinned:
         """Return the counts that were taken away from these cells, (n_cells, n_genes)."""
         adata = anndata.read_h5ad(self.counts_file)
         rows, columns = adata.obs_names.get_indexer(cells), adata.var_names.get_indexer(genes)
-        return sparse.csr_matrix(adata.layers[_HIDDEN])[rows][:, columns]
+        return sparse.csr_matrix(adata.layers[HIDDEN])[rows][:, columns]
 
 
 def train_thinned(
@@ -133,14 +132,9 @@ def _write_counts(experiment: Experiment, thinned: Thinned, target: str, keep: f
                 f"'{target}' has {counted(len(of_target), 'cell')}; to thin half of them takes two. Found: "
                 f"{', '.join(cells.batches[:20])}. Give one of these with --target."
             )
-        rng = np.random.default_rng(experiment.config.training.seed)
-        chosen = np.zeros(cells.n_obs, dtype=bool)
-        chosen[rng.permutation(of_target)[: len(of_target) // 2]] = True
-        counts = sparse.csr_matrix(cells.counts[slice(0, cells.n_obs)]).astype(np.float32)
-        left, taken = thin_cells(counts, chosen, keep, rng)
         obs = pd.DataFrame(index=cells.obs.index)
         if keep_column is not None:
             obs[keep_column] = cells.obs[keep_column].astype(str).astype("category")
-        obs[BATCH] = pd.Categorical(np.where(chosen, thinned.batch, batches))
-        var = pd.DataFrame(index=cells.var_names)
-    write_h5ad(AnnData(left, obs=obs, var=var, layers={_HIDDEN: taken}), thinned.counts_file)
+        counts = AnnData(cells.counts[slice(0, cells.n_obs)], obs=obs, var=pd.DataFrame(index=cells.var_names))
+    rng = np.random.default_rng(experiment.config.training.seed)
+    write_h5ad(thin_half_of_batch(counts, batches, target, thinned.batch, keep, rng), thinned.counts_file)

@@ -4,8 +4,9 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from benchmarks.quality import HIDDEN, table, thinned_input, thinned_name
+from benchmarks.quality import table, thinned_input, thinned_name
 from discern.evaluation.table import Evaluation, Method
+from discern.evaluation.thinning import HIDDEN
 
 
 def evaluation(**scores):
