@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from discern.errors import ShapeError
+from discern.errors import ShapeError, counted
 
 
 class BatchRows(ABC):
@@ -43,7 +43,8 @@ class BatchRows(ABC):
         for variable in self.variables_with_batch_axis:
             if not 0 <= n_batches <= variable.shape[0]:
                 raise ShapeError(
-                    f"Cannot freeze {n_batches} batches: {variable.path} has {variable.shape[0]} rows. "
+                    f"Cannot freeze {counted(n_batches, 'batch', 'batches')}: {variable.path} has "
+                    f"{counted(variable.shape[0], 'row')}. "
                     "Give a number of batches that the layer has."
                 )
         for variable in self.variables_with_batch_axis:

@@ -21,10 +21,9 @@ _TYPES = {"integer": "whole number", "number": "number", "string": "text", "bool
 _LIMITS = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
 _ATTRIBUTES = re.compile(r"^Attributes:\n((?:[ ]+.*\n?|\n)*)", re.MULTILINE)
 _ATTRIBUTE = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
-_WITHOUT_DOCSTRING = {
-    "activation_fn": "Activation after every hidden layer, see [activations](#activations).",
-    "reconstruction_loss": "A name, or an object with `name` and arguments, see [reconstruction losses]"
-    "(#reconstruction-losses).",
+_LISTED_BELOW = {
+    "activation_fn": "See [activations](#activations).",
+    "reconstruction_loss": "See [reconstruction losses](#reconstruction-losses).",
 }
 
 
@@ -83,8 +82,12 @@ def keys(section: Section) -> list[Key]:
     """Return the keys of a section."""
     properties = section.config.model_json_schema()["properties"]
     meanings = _meanings(section.config)
+
+    def meaning(name: str, field: FieldInfo) -> str:
+        return " ".join(filter(None, [meanings.get(name) or _meaning(name, field), _LISTED_BELOW.get(name)]))
+
     return [
-        Key(name, type_in_words(properties[name]), _default(field), meanings.get(name) or _meaning(name, field))
+        Key(name, type_in_words(properties[name]), _default(field), meaning(name, field))
         for name, field in section.config.model_fields.items()
     ]
 
@@ -139,8 +142,6 @@ def _meanings(config: type[BaseModel]) -> dict[str, str]:
 
 
 def _meaning(name: str, field: FieldInfo) -> str:
-    if name in _WITHOUT_DOCSTRING:
-        return _WITHOUT_DOCSTRING[name]
     inner = list(_classes(field.annotation))
     if inner:
         return _as_text(_summary(inner[0]))

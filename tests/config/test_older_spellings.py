@@ -114,7 +114,7 @@ def test_spellings_of_losses(loss):
         ({"encoder": {"layers": [4]}}, "model.encoder.layers", "not for the decoder"),
         ({"decoder": {"regularization": 0.1}}, "model.decoder.regularization", "not for the encoder"),
         ({"enc_norm_type": ["layernorm"]}, "model.encoder.norm_type", "not for the decoder"),
-        ({"layers": [8, 4], "norm_type": ["layernorm"]}, "model.encoder", "norm_type has 1 entries for 2 layers"),
+        ({"layers": [8, 4], "norm_type": ["layernorm"]}, "model.encoder", "norm_type has 1 entry for 2 layers"),
         ({"norm_type": ["layernorm"] * 4}, "model.decoder", "norm_type has 4 entries for 3 layers"),
     ],
 )

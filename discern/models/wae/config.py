@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from discern.config_section import ConfigSection, also_found
+from discern.errors import counted
 from discern.models.wae.legacy_keys import add_other_spellings, present_spelling
 from discern.registry import (
     ACTIVATIONS,
@@ -74,7 +75,8 @@ class NetworkConfig(ConfigSection):
     def _one_norm_per_layer(self) -> "NetworkConfig":
         if self.norm_type is not None and len(self.norm_type) != len(self.layers):
             raise ValueError(
-                f"norm_type has {len(self.norm_type)} entries for {len(self.layers)} layers; give one per layer"
+                f"norm_type has {counted(len(self.norm_type), 'entry', 'entries')} for "
+                f"{counted(len(self.layers), 'layer')}; give one per layer"
             )
         return self
 
@@ -120,7 +122,9 @@ class WAEConfig(ConfigSection):
 
     Attributes:
         latent_dim: Dimensions of the latent space.
+        activation_fn: Activation after every hidden layer, a name of ``registry.ACTIVATIONS``.
         output_fn: What is applied to the decoded expression; null leaves it linear.
+        reconstruction_loss: A name of ``registry.RECONSTRUCTION_LOSSES``, or an object with ``name`` and its arguments.
         wae_lambda: Weight of the MMD++ term.
         weighting_decoder_dropout: Weight of the dropout cross entropy.
         weighting_random_encoder: Weight of the sigma term.

@@ -48,7 +48,7 @@ def test_older_spellings_warn(spelling):
         ({"encoder": {"layers": [9]}}, "encoder.layers", "given for the encoder but not for the decoder"),
         ({"latent_dim": 0}, "latent_dim", "greater than 0"),
         ({"latentdim": 4}, "latentdim", "Extra inputs"),
-        ({"layers": [8, 8], "norm_type": ["layernorm"]}, "encoder", "1 entries for 2 layers"),
+        ({"layers": [8, 8], "norm_type": ["layernorm"]}, "encoder", "1 entry for 2 layers"),
         ({"norm_type": ["os.system"] * 3}, "encoder.norm_type", "unknown normalisation 'os.system'"),
         ({"layers": []}, "encoder.layers", "at least 1"),
         ({"regularization": 1.0}, "encoder.regularization", "less than 1"),
