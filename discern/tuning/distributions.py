@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 
 _SMALLEST_TAIL = 1e-6  # of a normal distribution, whose ends are infinite
 TAIL_IN_SD = float(-ndtri(_SMALLEST_TAIL))
+_SAME = 1e-9  # relative: a quantile and back
 _DIGITS = 12  # of a multiple of a step: 3 · 0.1 is 0.3
 
 
@@ -144,6 +145,20 @@ class Choice:
     def quantile(self, value: Any) -> float:
         """Return the middle of the quantiles of a value; 0 for one that is no option."""
         return (self.options.index(value) + 0.5) / len(self.options) if value in self.options else 0.0
+
+
+def occurs(distribution: Distribution, value: Any) -> bool:
+    """Tell whether a value is one that a distribution gives, but for rounding.
+
+    Args:
+        distribution: The values of a hyperparameter.
+        value: Anything that stands in a JSON file.
+    """
+    if isinstance(distribution, Choice):
+        return value in distribution.options
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return False
+    return math.isclose(distribution.at(distribution.quantile(value)), value, rel_tol=_SAME)
 
 
 def _exponent(value: float) -> float:

@@ -20,6 +20,7 @@ from discern.tuning.metrics import direction
 from discern.tuning.past import PastTrial, read_past
 from discern.tuning.progress_table import trials_shown
 from discern.tuning.search_folder import SearchFolder, sample_digest
+from discern.tuning.searchers import Sample
 
 _PAUSES_NONE = {"ASHA", "FIFO", "median"}
 _LEARNS_FROM_ENDED = {"ASHA", "median"}
@@ -37,7 +38,9 @@ class SearchEnd:
     reason: str = ""
 
 
-def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: ReceivedSignals) -> SearchEnd:
+def run_trials(
+    folder: SearchFolder, search: SearchConfig, seed: int, received: ReceivedSignals, start: Sample | None = None
+) -> SearchEnd:
     """Run the trials that are left; trials that were begun go on first.
 
     Args:
@@ -45,6 +48,7 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
         search: What is searched, and how.
         seed: Drives samples and schedulers.
         received: A signal ends the run; trials can go on later.
+        start: What the first trial tries; None leaves it to the searcher.
 
     Raises:
         ExperimentError: No Ray cluster answers at the address.
@@ -63,6 +67,9 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
             len(begun),
             n_left - len(begun),
         )
+    first: list[Sample] = [trial.sample for trial in begun]
+    if start is not None and len(first) < n_left and not any(trial.sample == start for trial in past):
+        first.append(start)
     with ExitStack() as stack:
         resources = stack.enter_context(search_cluster(search))
         stack.enter_context(noticed_by(received))  # Ray ends the process at SIGTERM
@@ -76,7 +83,7 @@ def run_trials(folder: SearchFolder, search: SearchConfig, seed: int, received: 
         end = EndOfSearch(search.train_spec.stop, received, search.train_spec.time_budget_s)
         log = TrialLog(folder, search.metrics, end, show)
         try:
-            _fit(_tuner(folder, search, seed, ended, begun, n_left, resources, storage, end, log))
+            _fit(_tuner(folder, search, seed, ended, begun, first, n_left, resources, storage, end, log))
         except ExperimentError:  # the signal may have ended Ray as well
             if not end.is_interrupted(seconds=2.0):
                 raise
@@ -105,6 +112,7 @@ def _tuner(
     seed: int,
     ended: Sequence[PastTrial],
     begun: Sequence[PastTrial],
+    first: Sequence[Sample],
     n_left: int,
     resources: TrialShare,
     storage: Path,
@@ -126,7 +134,7 @@ def _tuner(
         search,
         seed,
         finished=[(trial.sample, trial.value(search.searched_metric)) for trial in ended],
-        first=[trial.sample for trial in begun],
+        first=first,
         max_concurrent=at_once,
     )
     spec = search.train_spec

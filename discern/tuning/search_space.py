@@ -10,7 +10,7 @@ import numpy as np
 
 from discern.errors import ParametersError
 from discern.registry import DISTRIBUTIONS
-from discern.tuning.distributions import Choice, Distribution
+from discern.tuning.distributions import Choice, Distribution, occurs
 
 _KEYS_OF_A_LEAF = ("type", "name", "args")
 _LONGEST_NAME = 100
@@ -88,6 +88,19 @@ class SearchSpace:
         """Return the sample of the space that is nearest to one that may lie outside."""
         return self.at(self.quantiles(sample))
 
+    def values_in(self, *contents: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that an experiment has, by name, of the hyperparameters whose value occurs in the space.
+
+        Args:
+            *contents: The experiment in several forms, e.g. as written and with its defaults; the first with a key counts.
+        """
+        found: dict[str, Any] = {}
+        for leaf in self.leaves:
+            present = [value for content in contents for value in _values_at(content, leaf.path)]
+            if present and occurs(leaf.distribution, present[0]):
+                found[leaf.name] = copy.deepcopy(present[0])
+        return found
+
     def apply(self, content: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
         """Return an experiment with the values of a sample in place of its own.
 
@@ -162,6 +175,15 @@ def _leaf(path: tuple[str, ...], node: Mapping[str, Any]) -> Leaf:
         return Leaf(path, name, build(*arguments))
     except TypeError as error:
         raise ValueError(f"'{kind}' does not take these arguments: {error}".replace("()", "")) from error
+
+
+def _values_at(content: Any, path: tuple[str, ...]) -> list[Any]:
+    """Return what stands at a path, in a list; an empty one when nothing does."""
+    for key in path:
+        if not isinstance(content, Mapping) or key not in content:
+            return []
+        content = content[key]
+    return [content]
 
 
 def _put(content: dict[str, Any], leaf: Leaf, value: Any) -> None:

@@ -80,6 +80,8 @@ def optimize(
 ) -> OptimizeResult:
     """Search, or go on with an earlier search; the results are in the folder ``optimize`` of the experiment.
 
+    The first trial has the parameters as they are, where the search space holds them: the best is at least as good.
+
     Args:
         experiment: A processed experiment with a search file.
         num_samples: Trials in place of ``train_spec.num_samples``.
@@ -106,7 +108,7 @@ def optimize(
         _LOGGER.info("The earlier search is kept in %s.", kept)
     begin_or_go_on(folder, description)
     with signals_received() as received:
-        end = run_trials(folder, search, seed, received)
+        end = run_trials(folder, search, seed, received, _present(experiment, search))
         trials = read_past(folder)
         best = _write(folder, search, trials, experiment, seed)
     if received.first is not None:
@@ -127,6 +129,20 @@ def optimize(
         folder.best_parameters,
     )
     return OptimizeResult(len(trials), best.folder.name, metric, value, end.reason)
+
+
+def _present(experiment: Experiment, search: SearchConfig) -> dict[str, Any] | None:
+    """Return the sample of the parameters as they are; None where the space does not hold it, or every option is tried."""
+    if search.space.grid:
+        return None
+    found = search.space.values_in(experiment.content, experiment.config.model_dump(mode="json"))
+    outside = [name for name in search.space.names if name not in found]
+    if outside:
+        _LOGGER.info(
+            "No trial has the parameters as they are: the search space does not hold their %s.", ", ".join(outside)
+        )
+        return None
+    return found
 
 
 def search_file_of(experiment: Experiment) -> Path:

@@ -16,6 +16,11 @@ import numpy as np
 import psutil
 import pytest
 
+from discern.errors import ExperimentError
+from discern.tuning.runner import SearchEnd
+from discern.workflows import optimize
+from discern.workflows.experiment import read_experiments
+
 SEARCH = {
     "scheduler": "FIFO",
     "searcher": "random",
@@ -107,6 +112,8 @@ def test_a_search_and_the_projection_of_its_best_trial(processed, discern):
     assert "Traceback" not in told and "Failed to" not in told and "deprecated" not in told
     found = processed / "exps/run/optimize"
     assert list(statuses(processed).values()) == ["finished", "finished"]
+    first = json.loads((trials(processed)[0] / "sample.json").read_text())
+    assert first == {"latent": 4, "rate": 0.001}  # the parameters as they are, and a default
     rows = list(csv.DictReader((found / "analysis.csv").read_text().splitlines()))
     best = min(rows, key=lambda row: float(row["mmd"]))
     (named,) = json.loads((found / "best_parameters.json").read_text())["experiments"]
@@ -128,6 +135,7 @@ def test_an_address_where_nothing_answers(processed):
     write_search(processed)
     code, told = finished(processed, f"--address=127.0.0.1:{free}", seconds=120)
     assert code == 4
+    assert "No trial has the parameters as they are" not in told
     assert f"No Ray cluster answers at '127.0.0.1:{free}'" in told and "ray start --head" in told
     assert "Traceback" not in told
 
@@ -149,6 +157,20 @@ def test_searches_that_cannot_begin(processed, discern):
     (processed / "exps/run/processed_data/concatenated_data.h5ad").unlink()
     told = discern("optimize", "parameters.json")
     assert told.exit_code == 4 and "Run `discern process` first" in told.stderr
+
+
+@pytest.mark.parametrize("values", [[2, 3], [2, 4]])
+def test_parameters_that_the_space_does_not_hold_are_no_trial(processed, monkeypatch, caplog, values):
+    taken = []
+    monkeypatch.setattr(optimize, "run_trials", lambda *arguments: taken.append(arguments[-1]) or SearchEnd("a test"))
+    write_search(
+        processed, search_space={"model": {"latent_dim": {"type": "choice", "name": "latent", "args": [values]}}}
+    )
+    with caplog.at_level("INFO"), pytest.raises(ExperimentError, match="No trial has reported anything: a test"):
+        optimize.optimize(read_experiments(processed / "parameters.json")[0])
+    held = 4 in values
+    assert taken == [{"latent": 4, "rate": 0.001} if held else None]
+    assert ("the search space does not hold their latent." in caplog.text) is not held
 
 
 def longer(experiment):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from discern.registry import DISTRIBUTIONS
-from discern.tuning.distributions import Choice
+from discern.tuning.distributions import Choice, occurs
 
 N = 4000
 TEN = math.log(10)
@@ -233,3 +233,31 @@ def test_options_are_found_by_value():
     options = Choice(([256, 128], {"name": "HuberLoss"}, None))
     assert [options.at(options.quantile(value)) for value in options.options] == list(options.options)
     assert options.at(options.quantile("absent")) == [256, 128]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_values_that_are_drawn_occur(name):
+    distribution = DISTRIBUTIONS.get(name)(*EXAMPLES[name])
+    assert all(occurs(distribution, value) for value in drawn(name, n=200))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "value"),
+    [
+        ("uniform", [2.0, 5.0], 1.99),
+        ("loguniform", [-4, -2], 0.02),
+        ("loguniform", [-4, -2], 0),
+        ("quniform", [32, 140, 4], 33),
+        ("randint", [3, 9], 9),
+        ("lograndint", [0, 3], 0.5),
+        ("lognormal", [-2, 0.5], -1),
+        ("choice", [["a", None]], "b"),
+        ("uniform", [0, 2], True),
+        ("uniform", [0, 2], "1"),
+        ("uniform", [0, 2], None),
+        ("randint", [3, 9], math.inf),
+        ("normal", [0, 1], math.nan),
+    ],
+)
+def test_other_values_do_not_occur(name, arguments, value):
+    assert not occurs(DISTRIBUTIONS.get(name)(*arguments), value)

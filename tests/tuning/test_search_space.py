@@ -124,6 +124,24 @@ def test_the_nearest_sample_lies_in_the_space():
     }
 
 
+def test_values_of_the_experiment_itself():
+    space = space_of(
+        {
+            "model": {
+                "latent_dim": leaf("quniform", 4, 16, 4),
+                "encoder": {"layers": leaf("choice", [[16, 8], [32, 4]]), "regularization": leaf("uniform", 0.4, 0.6)},
+                "wae_lambda": leaf("loguniform", 2, 4, name="lambda"),
+                "reconstruction_loss": {"delta": leaf("uniform", 1, 9)},
+            }
+        }
+    )
+    with_defaults = {"model": {"latent_dim": 4, "wae_lambda": 1500.0}}
+    found = space.values_in(CONTENT, with_defaults)  # no 0.3 in the space, no delta in the experiment
+    assert found == {"model.latent_dim": 8, "model.encoder.layers": [16, 8], "lambda": 1500.0}
+    found["model.encoder.layers"].clear()
+    assert CONTENT["model"]["encoder"]["layers"] == [16, 8]
+
+
 @pytest.mark.parametrize(
     ("content", "path", "told"),
     [
