@@ -125,6 +125,8 @@ def value_of(evaluation: Evaluation, one: Measure, method: str = RECONSTRUCTED) 
 def table(found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED) -> pd.DataFrame:
     """Return mean and spread (largest minus smallest) over seeds of every measure, and which parameters are better.
 
+    Worse is what is worse by more than the larger of the two spreads.
+
     Args:
         found: Evaluations of several seeds by the name of the parameters; the first is compared with.
         method: Which of the model's estimates counts.
@@ -149,8 +151,18 @@ def table(found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED
     return pd.DataFrame(rows).set_index("measure")
 
 
+def summary(rows: pd.DataFrame) -> str:
+    """Return in words how often the other parameters of a :func:`table` are better than the first, and where they are worse."""
+    told = []
+    for column in (name for name in rows if name.endswith(" is")):
+        counts = rows[column].value_counts()
+        worse = ", ".join(rows.index[rows[column] == "worse"]) or "none"
+        told.append(f"{column} better on {counts.get('better', 0)} of {len(rows)} measures, worse on {worse}")
+    return "; ".join(told)
+
+
 def main() -> None:
-    """Train and score everything, print the table and write ``quality.csv``."""
+    """Train and score everything; print a table for each of the model's estimates and write it as CSV."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="working folder")
     parser.add_argument("data", type=Path, help="h5ad with raw counts, obs['batch'] and labels")
@@ -161,16 +173,17 @@ def main() -> None:
     parser.add_argument("--keep", type=float, default=0.2, help="probability to keep a count of a thinned cell")
     parser.add_argument("--cells", type=int, help="random sample of the cells")
     parser.add_argument("--threads", type=int, default=0, help="threads of training; 0 takes all")
-    parser.add_argument("--method", default=RECONSTRUCTED, help="which of the estimates is compared")
     arguments = parser.parse_args()
     comparison = Comparison(arguments)
     found: dict[str, list[Evaluation]] = {parameters.stem: [] for parameters in arguments.parameters}
     for seed in arguments.seeds:
         for parameters in arguments.parameters:
             found[parameters.stem].append(comparison.run(parameters, seed))
-    rows = table(found, arguments.method)
-    print(rows.round(4).to_string())
-    rows.to_csv(arguments.folder / "quality.csv")
+    one = next(iter(found.values()))[0]
+    for method in (method.name for method in one.methods if method.role == "estimate"):
+        rows = table(found, method)
+        print(f"\n{method}: {summary(rows)}\n{rows.round(4).to_string()}")
+        rows.to_csv(arguments.folder / f"quality {method}.csv")
     (arguments.folder / "machine.json").write_text(json.dumps(machine(), indent=2), encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from benchmarks.quality import table, thinned_input, thinned_name
+from benchmarks.quality import summary, table, thinned_input, thinned_name
 from discern.evaluation.table import Evaluation, Method
 from discern.evaluation.thinning import HIDDEN
 
@@ -26,6 +26,7 @@ def test_the_table_weighs_gains_against_the_spread_of_seeds():
         "variance_ratio": "better",  # 0.1 from the ideal instead of 0.4
         "zero_fraction_error": "as good",
     }
+    assert summary(found) == "new is better on 1 of 4 measures, worse on squared_error"
 
 
 def test_half_of_the_target_is_thinned():
