@@ -192,7 +192,7 @@ OPTIMIZERS = Registry(
     {
         "RectifiedAdam": Entry(
             "discern.optimizers.rectified_adam:RectifiedAdam",
-            (*_ADAM, "amsgrad", "sma_threshold", "total_steps", "warmup_proportion", "min_lr"),
+            (*_ADAM, "amsgrad", "sma_threshold", "total_steps", "warmup_proportion", "min_lr", "degenerated_to_sgd"),
         ),
         "Adam": Entry("keras.optimizers:Adam", (*_ADAM, "amsgrad")),
         "AdamW": Entry("keras.optimizers:AdamW", (*_ADAM, "amsgrad")),

@@ -27,6 +27,8 @@ class RectifiedAdam(keras.optimizers.Optimizer):
         total_steps: Steps of warm-up and linear decay together; 0 leaves the learning rate as it is.
         warmup_proportion: Share of ``total_steps`` in which the learning rate rises from 0.
         min_lr: Learning rate from ``total_steps`` on.
+        degenerated_to_sgd: Take the steps that are not adaptive; they have the scale of the gradient, and where that is large
+            they throw the weights far from where they started. When false the weights wait.
         name: Name of the optimizer.
         **kwargs: Arguments of every Keras optimizer.
 
@@ -46,6 +48,7 @@ class RectifiedAdam(keras.optimizers.Optimizer):
         total_steps: int = 0,
         warmup_proportion: float = 0.1,
         min_lr: float = 0.0,
+        degenerated_to_sgd: bool = True,
         name: str = "rectified_adam",
         **kwargs: Any,
     ) -> None:
@@ -60,6 +63,7 @@ class RectifiedAdam(keras.optimizers.Optimizer):
         self.total_steps = total_steps
         self.warmup_proportion = warmup_proportion
         self.min_lr = min_lr
+        self.degenerated_to_sgd = degenerated_to_sgd
 
     def build(self, variables: list[Any]) -> None:
         """Create the moments of ``variables``."""
@@ -78,6 +82,8 @@ class RectifiedAdam(keras.optimizers.Optimizer):
         rate = self._warmed_up(ops.cast(learning_rate, "float32"), step)
         rectification = self._rectification(step)
         adaptive = rectification > 0.0
+        if not self.degenerated_to_sgd:
+            rate = ops.where(adaptive, rate, 0.0)
         # −expm1(t · log β) is 1 − β^t without its cancellation
         correction_1 = -ops.expm1(step * math.log(self.beta_1)) if self.beta_1 > 0 else 1.0
         correction_2 = -ops.expm1(step * math.log(self.beta_2))
@@ -136,5 +142,5 @@ class RectifiedAdam(keras.optimizers.Optimizer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor arguments."""
         own = ("beta_1", "beta_2", "epsilon", "amsgrad", "sma_threshold", "total_steps", "warmup_proportion", "min_lr")
-        config = {**super().get_config(), **{key: getattr(self, key) for key in own}}
+        config = {**super().get_config(), **{key: getattr(self, key) for key in (*own, "degenerated_to_sgd")}}
         return {**config, "weight_decay": self.decoupled_weight_decay}

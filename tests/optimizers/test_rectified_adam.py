@@ -11,7 +11,15 @@ GRADIENTS = RNG.normal(0.3, 1.0, (12, 3, 2)).astype("float32")
 
 
 def slow_radam(
-    rate=1e-2, beta_1=0.9, beta_2=0.999, epsilon=1e-7, decay=0.0, amsgrad=False, threshold=5.0, schedule=lambda t: 1.0
+    rate=1e-2,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    decay=0.0,
+    amsgrad=False,
+    threshold=5.0,
+    schedule=lambda t: 1.0,
+    to_sgd=True,
 ):
     """Algorithm 2 of Liu et al. in float64; yields the weights after each step."""
     w = START.astype("float64")
@@ -26,7 +34,8 @@ def slow_radam(
         if length >= threshold:
             r = np.sqrt((length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
             step = r * step / (np.sqrt((largest if amsgrad else v) / (1 - beta_2**t)) + epsilon)
-        w = w - rate * schedule(t) * (step + decay * w)
+        if length >= threshold or to_sgd:
+            w = w - rate * schedule(t) * (step + decay * w)
         yield w
 
 
@@ -56,6 +65,25 @@ def test_follows_the_algorithm(beta_2, amsgrad, jit):
 @pytest.mark.parametrize("threshold", [4.5, 5.0, 8.0])
 def test_threshold_decides_when_the_step_becomes_adaptive(threshold):
     assert_same_path(RectifiedAdam(1e-2, beta_2=0.95, sma_threshold=threshold), beta_2=0.95, threshold=threshold)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.2])  # with and without the update in one pass
+def test_without_steps_of_gradient_descent_weights_wait(decay):
+    optimizer = RectifiedAdam(1e-2, beta_2=0.95, weight_decay=decay, degenerated_to_sgd=False)
+    assert_same_path(optimizer, beta_2=0.95, decay=decay, to_sgd=False)
+    first, *_, last = run(RectifiedAdam.from_config(optimizer.get_config()))
+    np.testing.assert_array_equal(first, START)
+    assert not np.array_equal(last, START)
+
+
+def test_a_large_gradient_moves_no_weight_further_than_the_learning_rate():
+    weight = keras.Variable(START)
+    optimizer = RectifiedAdam(1e-2, beta_2=0.95, degenerated_to_sgd=False)
+    optimizer.build([weight])
+    for gradient in GRADIENTS:
+        before = weight.numpy().copy()
+        optimizer.apply([tf.constant(1e4 * gradient)], [weight])
+        assert np.abs(weight.numpy() - before).max() < 2e-2
 
 
 def test_warm_up_decay_and_weight_decay_together():
