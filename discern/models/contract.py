@@ -134,6 +134,14 @@ class ModelFamily(ABC):
             reconstruction_weight: Weight of the reconstruction term in place of the configured one.
         """
 
+    def doubts(self, epoch: Mapping[str, float]) -> Sequence[str]:
+        """Return sentences on what looks wrong with a model although its training went on without an error.
+
+        Args:
+            epoch: What the history says of the epoch whose weights are kept, by column.
+        """
+        return ()
+
     def variables_with_batch_axis(self) -> Sequence[keras.Variable]:
         """Return the variables whose axis 0 is the batch; they grow when batches are added.
 

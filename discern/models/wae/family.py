@@ -1,7 +1,7 @@
 """DISCERN's Wasserstein auto-encoder as a model family."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,12 @@ from discern.io.published_cells import as_autoencoder_input
 from discern.io.transform import InputTransform
 from discern.models.contract import DataDescription, Decoded, Latent, ModelFamily
 from discern.models.wae.config import WAEConfig
-from discern.models.wae.networks import WAE, create_decoder, create_encoder, create_model
+from discern.models.wae.networks import MMD, WAE, create_decoder, create_encoder, create_model
 from discern.models.wae.objective import WAEObjective
 from discern.models.wae.published_file import is_published_file, read_published_model, set_published_weights
 
 _LOGGER = logging.getLogger(__name__)
+_FAR_FROM_PRIOR = 1.0  # codes that are all one point have 1.3, codes far apart from each other and the prior 2.5
 _NOT_NEGATIVE = {"softmax", "LSN", "sigsoftmax", "relu", "relu6", "softplus", "sigmoid", "hard_sigmoid", "exponential"}
 
 
@@ -108,6 +109,17 @@ class WAEFamily(ModelFamily):
             )
         objective = WAEObjective(self.config, self.data.transform.zeros(self.data.n_genes), reconstruction_weight)
         self.model.compile_objective(objective, optimizer, jit_compile)
+
+    def doubts(self, epoch: Mapping[str, float]) -> Sequence[str]:
+        """Doubt a latent space that is nowhere near the prior."""
+        distance = epoch.get(f"val_{MMD}_loss", 0.0)
+        if not self.config.wae_lambda or distance < _FAR_FROM_PRIOR:
+            return ()
+        return (
+            f"The latent codes are far from their prior (val_{MMD}_loss {distance:.2f}; a trained model has 0.02 to 0.5), so "
+            "the model may have learned little of the cells. The first steps were probably too large: lower "
+            "training.optimizer.learning_rate, or set training.optimizer.degenerated_to_sgd to false, and train with --restart.",
+        )
 
     def encode(self, expression: np.ndarray, source_batch: np.ndarray) -> Latent:
         """Encode scaled cells; the latent mean is what gets decoded."""

@@ -7,6 +7,7 @@ import pytest
 
 from discern.errors import ParametersError
 from discern.io.transform import InputTransform
+from discern.layers.mmdpp import mmdpp_penalty
 from discern.models.contract import DataDescription
 from discern.models.wae.config import WAEConfig
 from discern.models.wae.family import WAEFamily
@@ -60,6 +61,16 @@ def test_weights_of_the_loss():
     expected = {"decoder_counts": 15000.0, "decoder_dropouts": 3.0, "mmdpp": 2.0, "sigma_regularization": 4.0}
     assert weights == expected
     assert WAEObjective(config, np.zeros(3), 7.0).weights == expected | {"decoder_counts": 7.0}
+
+
+@pytest.mark.parametrize(("spread", "doubtful"), [(1.0, False), (0.5, False), (0.0, True), (1000.0, True)])
+def test_codes_far_from_the_prior_are_doubted(spread, doubtful):
+    rng = np.random.default_rng(0)
+    codes, prior = (rng.normal(size=(300, 32)).astype(np.float32) for _ in range(2))
+    distance = float(mmdpp_penalty(spread * codes, prior, np.full_like(codes, -10.0), 300.0, 32, seed=0))
+    assert bool(make().doubts({"val_mmdpp_loss": distance})) is doubtful
+    assert not make(wae_lambda=0.0).doubts({"val_mmdpp_loss": distance})
+    assert not make().doubts({})
 
 
 def test_batch_axes_are_those_of_the_conditional_layers():
