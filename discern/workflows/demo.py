@@ -105,12 +105,14 @@ def demo_parameters(out: Path, seed: int, max_steps: int) -> dict[str, Any]:
                 },
                 "model": {
                     "latent_dim": 32,
-                    "encoder": {"layers": [512, 256, 128], "regularization": 0.4},
+                    "encoder": {"layers": [512, 256, 128], "regularization": 0.5},
                     "decoder": {"layers": [128, 256, 512], "regularization": 0.0},
+                    "crossentropy": {"lower_label_smoothing": 0.0},
                 },
                 "training": {
                     "batch_size": 64,
                     "max_steps": max_steps,
+                    "optimizer": {"learning_rate": 0.002, "degenerated_to_sgd": False},
                     "seed": seed,
                     "early_stopping": {"delay": 5, "patience": 20, "min_delta": 0.01},
                 },
