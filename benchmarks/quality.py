@@ -24,6 +24,7 @@ from discern.evaluation.comparison import Settings, compare_with_hidden, compare
 from discern.evaluation.findings import Findings
 from discern.evaluation.measures import INTEGRATION_LATENT, MEASURES, Measure
 from discern.evaluation.measures_table import RECONSTRUCTED, judged_method
+from discern.evaluation.methods import POSTERIOR
 from discern.evaluation.table import Evaluation, read_evaluation
 from discern.evaluation.thinning import thin_half_of_batch
 from discern.io.processed_cells import open_own_cells
@@ -122,7 +123,9 @@ def value_of(evaluation: Evaluation, one: Measure, method: str = RECONSTRUCTED) 
     return float("nan") if value is None else value
 
 
-def table(found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED) -> pd.DataFrame:
+def table(
+    found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED, first_method: str | None = None
+) -> pd.DataFrame:
     """Return mean and spread (largest minus smallest) over seeds of every measure, and which parameters are better.
 
     Worse is what is worse by more than the larger of the two spreads.
@@ -130,11 +133,13 @@ def table(found: Mapping[str, Sequence[Evaluation]], method: str = RECONSTRUCTED
     Args:
         found: Evaluations of several seeds by the name of the parameters; the first is compared with.
         method: Which of the model's estimates counts.
+        first_method: Which one of the first parameters; the same when None.
     """
+    methods = dict.fromkeys(found, method) | {next(iter(found)): first_method or method}
     rows = []
     for one in MEASURES.values():
         values = {
-            parameters: np.array([value_of(evaluation, one, method) for evaluation in evaluations])
+            parameters: np.array([value_of(evaluation, one, methods[parameters]) for evaluation in evaluations])
             for parameters, evaluations in found.items()
         }
         if not all(np.isfinite(of_seeds).all() for of_seeds in values.values()):
@@ -180,10 +185,15 @@ def main() -> None:
         for parameters in arguments.parameters:
             found[parameters.stem].append(comparison.run(parameters, seed))
     one = next(iter(found.values()))[0]
-    for method in (method.name for method in one.methods if method.role == "estimate"):
-        rows = table(found, method)
-        print(f"\n{method}: {summary(rows)}\n{rows.round(4).to_string()}")
-        rows.to_csv(arguments.folder / f"quality {method}.csv")
+    estimates = [method.name for method in one.methods if method.role == "estimate"]
+    pairs = [(method, method) for method in estimates]
+    if POSTERIOR.name in estimates:
+        pairs.append((RECONSTRUCTED, POSTERIOR.name))
+    for first, method in pairs:
+        rows = table(found, method, first)
+        name = method if first == method else f"{method} against {first}"
+        print(f"\n{name}: {summary(rows)}\n{rows.round(4).to_string()}")
+        rows.to_csv(arguments.folder / f"quality {name}.csv")
     (arguments.folder / "machine.json").write_text(json.dumps(machine(), indent=2), encoding="utf-8")
 
 

@@ -26,6 +26,12 @@ def test_the_table_weighs_gains_against_the_spread_of_seeds():
         "variance_ratio": "better",  # 0.1 from the ideal instead of 0.4
         "zero_fraction_error": "as good",
     }
+    drawn = {"zero_fraction_error": 0.5}
+    other = [
+        Evaluation({}, one.methods, {**one.scores, "zeros drawn": drawn | {"cell_correlation": 0.6}}, []) for one in new
+    ]
+    crossed = table({"old": old, "new": other}, "zeros drawn", "reconstructed")
+    assert crossed.loc["cell_correlation", ["old", "new", "new is"]].to_list() == [pytest.approx(0.52), 0.6, "better"]
     assert summary(found) == "new is better on 1 of 4 measures, worse on squared_error"
 
 
