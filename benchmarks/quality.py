@@ -117,8 +117,9 @@ def value_of(evaluation: Evaluation, one: Measure, method: str = RECONSTRUCTED) 
         one: The measure.
         method: Which of the model's estimates counts, where a measure does not decide that itself.
     """
-    if method == RECONSTRUCTED or one.group == INTEGRATION_LATENT:
-        method = judged_method(evaluation, one)
+    judged = judged_method(evaluation, one)
+    if judged != RECONSTRUCTED or one.group == INTEGRATION_LATENT:
+        method = judged
     value = evaluation.value(method, one.name)
     return float("nan") if value is None else value
 
