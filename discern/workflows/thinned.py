@@ -126,10 +126,10 @@ def _settings(
 def _write_counts(experiment: Experiment, thinned: Thinned, target: str, keep: float, keep_column: str | None) -> None:
     with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
         batches = cells.obs[BATCH].astype(str).to_numpy()
-        of_target = np.flatnonzero(batches == target)
-        if len(of_target) < 2:
+        n_of_target = int((batches == target).sum())
+        if n_of_target < 2:
             raise DataError(
-                f"'{target}' has {counted(len(of_target), 'cell')}; to thin half of them takes two. Found: "
+                f"'{target}' has {counted(n_of_target, 'cell')}; to thin half of them takes two. Found: "
                 f"{', '.join(cells.batches[:20])}. Give one of these with --target."
             )
         obs = pd.DataFrame(index=cells.obs.index)
