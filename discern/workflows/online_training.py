@@ -26,9 +26,10 @@ from discern.online_learning.resuming import ready_to_resume
 from discern.online_learning.staging import staged_experiment
 from discern.online_learning.widening import widen
 from discern.preprocessing.cells import OnDisk
-from discern.training.checkpoints import is_checkpoint
+from discern.training.checkpoints import is_checkpoint, read_description
 from discern.training.config import OnlineTrainingConfig, TrainingConfig
 from discern.training.devices import set_gpu_and_threads, wants_xla
+from discern.training.doubts import tell_of_doubts
 from discern.training.fit import fit
 from discern.training.precision import computing_in
 from discern.training.set_up import configured_callbacks, configured_optimizer
@@ -131,9 +132,11 @@ def train_online(
             epochs=range(config.max_steps),
             callbacks=configured_callbacks(config, staging, family),
         )
+        best_epoch = read_description(staging.best_model)[3].epoch
         best = ready_to_resume(staging, config)
     added, epochs = query.sc_raw.n_obs, len(history.epoch)
     _LOGGER.info("%s: %s added, %s trained on them", experiment.name, counted(added, "cell"), counted(epochs, "epoch"))
+    tell_of_doubts(experiment.name, family, folder.online_history, best_epoch)
     tell_of_older_projections(folder)
     return OnlineResult(added, new_batches, epochs, best, query.gene_report.numbers())
 

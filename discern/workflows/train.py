@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 from discern.errors import counted
-from discern.training.checkpoint_callback import read_history
 from discern.training.checkpoints import read_description
+from discern.training.doubts import tell_of_doubts
 from discern.training.received_signals import signals_received
 from discern.training.resumable import ResumableTraining
 from discern.training.resuming import set_aside_job
@@ -65,8 +65,6 @@ def train(
     _LOGGER.info(
         "%s: %s, best %s in epoch %d", experiment.name, counted(epochs, "epoch"), monitored_value(config), best.epoch
     )
-    kept = next((row for row in read_history(folder.history) if int(row["epoch"]) == best.epoch), {})
-    for doubt in training.family.doubts({name: float(value) for name, value in kept.items() if value}):
-        _LOGGER.warning("%s: %s", experiment.name, doubt)
+    tell_of_doubts(experiment.name, training.family, folder.history, best.epoch)
     tell_of_older_projections(folder)
     return TrainResult(epochs, best.monitored, finished=False)

@@ -13,6 +13,7 @@ from discern.errors import DataError, ParametersError
 from discern.io.cell_sources import RecordSource
 from discern.io.data import DISCERNData
 from discern.keys import BATCH, ESTIMATED_COUNTS, MEASURED
+from discern.models.wae.family import WAEFamily
 from discern.projection.targets import Target
 from discern.training.checkpoints import load_family, read_description
 from discern.training.fit import evaluate
@@ -201,3 +202,10 @@ def test_the_command_adds_and_undoes(experiment, input_paths):
     assert [step["step"] for step in steps[-2:]] == ["onlinetraining", "undo"]
     for wrong in ([], ["--undo", "--freeze"], ["--filename", "x", "--freeze", "--freeze-mode", "none"]):
         assert discern(*wrong).returncode == 2
+
+
+def test_doubts_are_those_of_the_weights_that_are_kept(experiment, input_paths, monkeypatch, caplog):
+    monkeypatch.setattr(WAEFamily, "doubts", lambda self, epoch: [f"doubtful in epoch {epoch['epoch']:.0f}"])
+    train_online(experiment, input_paths[2], freeze=True)
+    best = read_description(experiment.folder.best_model)[3].epoch
+    assert f"{experiment.name}: doubtful in epoch {best}" in caplog.text

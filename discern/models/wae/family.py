@@ -118,7 +118,7 @@ class WAEFamily(ModelFamily):
         return (
             f"The latent codes are far from their prior (val_{MMD}_loss {distance:.2f}; a trained model has 0.02 to 0.5), so "
             "the model may have learned little of the cells. The first steps were probably too large: lower "
-            "training.optimizer.learning_rate, or set training.optimizer.degenerated_to_sgd to false, and train with --restart.",
+            "training.optimizer.learning_rate, or set training.optimizer.degenerated_to_sgd to false, and train anew.",
         )
 
     def encode(self, expression: np.ndarray, source_batch: np.ndarray) -> Latent:
