@@ -12,11 +12,9 @@ from anndata import AnnData
 from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
 from discern.errors import DataError, ExperimentError, MissingParameterError, counted
-from discern.io.cell_sources import MemorySource
 from discern.io.data import DISCERNData
 from discern.io.record_format import genes_digest
 from discern.io.transform import InputTransform
-from discern.keys import TRAIN, VALID
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.project import check_genes, project_cells
@@ -176,8 +174,7 @@ class DISCERN:
         epochs = range(self.start_step, max_steps)
         history = fit(
             family,
-            MemorySource(inputdata, family.data.batches, inputdata.cells_of(TRAIN)),
-            MemorySource(inputdata, family.data.batches, inputdata.cells_of(VALID)),
+            *inputdata.sources(family.data.batches),
             batch_size=inputdata.batch_size,
             seed=self.config.training.seed,
             epochs=epochs,

@@ -134,7 +134,7 @@ class RecordSource:
 
     def _blocks(self, seeds: tf.data.Dataset, block_cells: int, left_out: int) -> tf.data.Dataset:
         def of_epoch(seed: tf.Tensor) -> tf.data.Dataset:
-            records = self._records(tf.gather(self._paths, _permutation(len(self._shards), seed)))
+            records = self._records(tf.gather(self._paths, _permutation(len(self._shards), seed, block=0)))
             # the first ones or the last ones, so that none is left out of every epoch
             skipped = left_out * tf.random.stateless_uniform([], _two_numbers(seed, 0), 0, 2, tf.int64)
             return records.skip(skipped).batch(block_cells).enumerate(1).map(lambda *block: (seed, *block))
@@ -189,9 +189,9 @@ class MemorySource:
         return tf.data.Dataset.range(self.n_cells).batch(batch_size).map(self._gather)
 
     def shuffled(self, batch_size: int, seeds: tf.data.Dataset) -> tf.data.Dataset:
-        """Gather the cells of every minibatch from memory, in a random order."""
+        """Gather the cells of every minibatch from memory, in the order of records that are held at once."""
         cells = seeds.flat_map(
-            lambda seed: tf.data.Dataset.from_tensor_slices(_permutation(self.n_cells, seed)).batch(
+            lambda seed: tf.data.Dataset.from_tensor_slices(_permutation(self.n_cells, seed, block=1)).batch(
                 batch_size, drop_remainder=True
             )
         )
@@ -232,7 +232,7 @@ def reading(*sources: CellSource) -> Iterator[None]:
         raise
 
 
-def _permutation(size: Any, seed: Any, block: Any = 0) -> tf.Tensor:
+def _permutation(size: Any, seed: Any, block: Any) -> tf.Tensor:
     """Return the numbers below ``size`` in a random order, int64.
 
     Stateless, unlike ``Dataset.shuffle``: the order does not depend on TensorFlow's global seed.

@@ -1,10 +1,10 @@
 """Processed data: an AnnData that knows its preprocessing and feeds a network."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anndata
 import numpy as np
@@ -14,8 +14,13 @@ from discern.errors import DataError, DiscernError, ExperimentError
 from discern.io.checksums import damage_of_sealed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
+from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.tfrecord_writer import record_orders
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, DISCERN, SPLIT, TRAIN, VALID
+
+if TYPE_CHECKING:
+    from discern.io.cell_sources import MemorySource
 
 
 class DISCERNData(anndata.AnnData):
@@ -73,15 +78,32 @@ class DISCERNData(anndata.AnnData):
             raise DataError(f"No cell has obs['{SPLIT}'] == '{split}'.")
         return cells
 
+    def sources(self, batches: Sequence[str]) -> "tuple[MemorySource, MemorySource]":
+        """Return the cells to train and to validate on, in the order that their records have.
+
+        It mixes batches: a minibatch of one batch alone is far from the prior, and MMD++ of the validation cells would
+        tell more of the order of the files than of the model.
+
+        Args:
+            batches: Batch names in the order of the model.
+
+        Raises:
+            DataError: The data was never split or a split has no cell.
+        """
+        from discern.io.cell_sources import MemorySource
+
+        for split in (TRAIN, VALID):
+            self.cells_of(split)  # raises where there are none
+        orders = record_orders(self.obs)
+        return MemorySource(self, batches, orders[TRAINING]), MemorySource(self, batches, orders[VALIDATION])
+
     @property
     def tfdata(self) -> tuple[Any, Any]:
         """Training minibatches, shuffled anew each time, and validation minibatches, as published (inputs, targets)."""
-        from discern.io.cell_sources import MemorySource
         from discern.io.minibatches import minibatches, reshuffled_minibatches
         from discern.io.published_cells import as_autoencoder_input
 
-        train = MemorySource(self, self.batches, self.cells_of(TRAIN))
-        valid = MemorySource(self, self.batches, self.cells_of(VALID))
+        train, valid = self.sources(self.batches)
         sets = (
             reshuffled_minibatches(train, self.transform, self.batch_size, seed=0),
             minibatches(valid, self.transform, self.batch_size),

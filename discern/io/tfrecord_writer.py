@@ -150,7 +150,7 @@ def write_records(adata: AnnData, folder: Path, seed: int = 0) -> RecordSchema:
         return write_schema(temporary, adata, labels, splits)
 
 
-def record_orders(obs: pd.DataFrame, seed: int) -> dict[str, np.ndarray]:
+def record_orders(obs: pd.DataFrame, seed: int = 0) -> dict[str, np.ndarray]:
     """Return the cells of every split, in the order their records have."""
     rng = np.random.default_rng(seed)
     return {split: rng.permutation(np.flatnonzero(obs[SPLIT] == label)) for split, label in _SPLITS.items()}

@@ -9,13 +9,12 @@ import keras
 
 from discern.config_section import ConfigSection
 from discern.errors import ExperimentError
-from discern.io.cell_sources import CellSource, MemorySource, RecordSource
+from discern.io.cell_sources import CellSource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
 from discern.io.processed_cells import open_own_cells
 from discern.io.record_format import TRAINING, VALIDATION, genes_digest
-from discern.keys import TRAIN, VALID
 from discern.models.catalog import DEFAULT_FAMILY, FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.training.checkpoint_callback import SaveCheckpoints
@@ -177,8 +176,7 @@ def _sources(data: ExperimentFolder, records: Path, annotation: ProcessedAnnotat
     if not records.exists():
         _LOGGER.info("No training records in %s; training from memory.", records)
         cells = DISCERNData.from_folder(data.path, batch_size=1)
-        sources = [MemorySource(cells, cells.batches, cells.cells_of(split)) for split in (TRAIN, VALID)]
-        return sources[0], sources[1]
+        return cells.sources(cells.batches)
     train_cells, valid_cells = (RecordSource(records, split) for split in (TRAINING, VALIDATION))
     train_cells.schema.check(annotation.genes, annotation.batches, annotation.cells_sha256)
     for split, source in ((TRAINING, train_cells), (VALIDATION, valid_cells)):

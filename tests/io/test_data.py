@@ -7,6 +7,7 @@ from anndata import AnnData
 from discern.errors import DataError, ExperimentError
 from discern.io import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
+from discern.io.tfrecord_writer import record_orders
 from discern.io.writing import write_h5ad
 
 
@@ -63,7 +64,7 @@ def test_tfdata_has_training_and_validation_minibatches(data, cached, tmp_path):
             minibatches = list(dataset.as_numpy_iterator())
             assert [len(inputs["input_data"]) for inputs, _ in minibatches] == sizes
     inputs, targets = minibatches[0]
-    cells = data.cells_of("valid")[:8]
+    cells = record_orders(data.obs)["validate"][:8]
     expected = data.transform.dense(data.layers["counts"][cells], data.obs["n_counts"].to_numpy()[cells])
     np.testing.assert_allclose(inputs["input_data"], expected, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(inputs["input_data"], targets["decoder_counts"])

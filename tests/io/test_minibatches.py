@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import sparse
 
@@ -62,13 +63,25 @@ def test_expression_is_that_of_the_formula(data):
 
 def test_records_and_memory_give_the_same(data, tmp_path):
     write_records(data, tmp_path / "records")
-    order = np.random.default_rng(0).permutation(data.cells_of("train"))
-    sources = RecordSource(tmp_path / "records", TRAINING), MemorySource(data, data.batches, order)
-    pairs = zip(*(minibatches(one, data.transform, 16).as_numpy_iterator() for one in sources), strict=True)
-    for from_records, from_memory in pairs:
-        assert from_records.keys() == from_memory.keys() == {"expression", "batch", "library_size"}
-        for name, array in from_records.items():
-            np.testing.assert_array_equal(array, from_memory[name])
+    for split, memory in zip((TRAINING, VALIDATION), data.sources(data.batches), strict=True):
+        sources = RecordSource(tmp_path / "records", split), memory
+        pairs = zip(*(minibatches(one, data.transform, 16).as_numpy_iterator() for one in sources), strict=True)
+        for from_records, from_memory in pairs:
+            assert from_records.keys() == from_memory.keys() == {"expression", "batch", "library_size"}
+            for name, array in from_records.items():
+                np.testing.assert_array_equal(array, from_memory[name])
+        from_records, from_memory = (epochs(one, seed=3, n_epochs=2, batch_size=8) for one in sources)
+        assert from_records == from_memory
+
+
+def test_validation_mixes_batches(make_counts, make_processed):
+    """A minibatch of one batch is far from the prior, however well batches mix."""
+    counts = make_counts(240, N_GENES)
+    data = make_processed(counts)
+    data.obs["batch"] = pd.Categorical(np.repeat(["first", "second"], 120), categories=["first", "second"])
+    valid = data.sources(data.batches)[1]
+    shares = [one["batch"][:, 0].mean() for one in minibatches(valid, PLAIN, 20).as_numpy_iterator()]
+    assert len(shares) == 3 and all(0.2 < share < 0.8 for share in shares)
 
 
 def test_labels_and_library_sizes_belong_to_the_cells(source, data):

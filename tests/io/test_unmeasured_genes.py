@@ -14,7 +14,7 @@ from discern.io.minibatches import minibatches, reshuffled_minibatches, training
 from discern.io.published_cells import make_dataset_from_anndata
 from discern.io.record_format import SCHEMA_FILE, TRAINING, VALIDATION, RecordSchema
 from discern.io.stored_records import write_stored_records
-from discern.io.tfrecord_writer import TFRecordsWriter, write_records
+from discern.io.tfrecord_writer import TFRecordsWriter, record_orders, write_records
 from discern.workers import ThisProcess, worker_processes
 
 
@@ -82,7 +82,7 @@ def test_shapes_are_known_while_training(source, data):
 def test_published_pairs_tell_what_was_measured(data, measured_genes):
     data.batch_size = 60
     (_, targets), (_, published) = (next(iter(one)) for one in (data.tfdata[1], make_dataset_from_anndata(data)))
-    np.testing.assert_array_equal(targets["measured"], measured_genes(data)[data.cells_of("valid")])
+    np.testing.assert_array_equal(targets["measured"], measured_genes(data)[record_orders(data.obs)["validate"]])
     np.testing.assert_array_equal(published["measured"], measured_genes(data)[0])
     del data.varm["measured"]
     assert set(next(iter(data.tfdata[1]))[1]) == {"decoder_counts", "decoder_dropouts"}
