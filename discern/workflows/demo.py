@@ -107,6 +107,7 @@ def demo_parameters(out: Path, seed: int, max_steps: int) -> dict[str, Any]:
                     "latent_dim": 32,
                     "encoder": {"layers": [512, 256, 128], "regularization": 0.5},
                     "decoder": {"layers": [128, 256, 512], "regularization": 0.0},
+                    "wae_lambda": 2500.0,
                     "crossentropy": {"lower_label_smoothing": 0.0},
                 },
                 "training": {
