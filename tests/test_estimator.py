@@ -165,6 +165,13 @@ class TestTraining:
         expression = data.transform.dense(data.layers["counts"], data.obs["n_counts"].to_numpy())
         assert np.mean(MaskedCrossEntropy(zeros=0.0).targets(expression)) > 0.98
 
+    def test_hidden_counts_read_like_zeros_of_the_data(self, data):
+        encoder = {**PARAMETERS["model"].get("encoder", {}), "hidden_counts": 0.5}
+        model = new_model(data, PARAMETERS | {"model": PARAMETERS["model"] | {"encoder": encoder}})
+        model.training(inputdata=data, max_steps=1)
+        np.testing.assert_array_equal(model.encoder.get_layer("hidden_counts").zeros, data.zeros)
+        assert np.abs(data.zeros).max() > 0
+
     def test_same_seed_same_model_other_seed_another(self, data):
         first, again = new_model(data), new_model(data)
         other = new_model(data, PARAMETERS | {"training": PARAMETERS["training"] | {"seed": 6}})

@@ -107,7 +107,10 @@ class WAEFamily(ModelFamily):
                 "input_ds.scale.fixed_scaling, or set output_fn to null.",
                 self.config.output_fn,
             )
-        objective = WAEObjective(self.config, self.data.transform.zeros(self.data.n_genes), reconstruction_weight)
+        zeros = self.data.transform.zeros(self.data.n_genes)
+        if self.config.encoder.hidden_counts:
+            self.encoder.get_layer("hidden_counts").zeros = zeros  # networks may be built before the data are known
+        objective = WAEObjective(self.config, zeros, reconstruction_weight)
         self.model.compile_objective(objective, optimizer, jit_compile)
 
     def doubts(self, epoch: Mapping[str, float]) -> Sequence[str]:
