@@ -9,6 +9,7 @@ from scipy.sparse.linalg import eigsh
 N_COMPONENTS = 32
 _KERNEL_NEIGHBOURS = 50
 _SMALL = 400  # a whole decomposition takes no time
+_ROUNDING = 1e-4  # of the longest loading; what is shorter in float32 is made of others
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class ComponentSpace:
 
     Attributes:
         mean: Mean expression, (n_genes,).
-        loadings: Orthonormal, (n_genes, n_components).
+        loadings: Orthonormal, (n_genes, n_components); 0 where cells vary in fewer directions.
         kernel_width: Squared width of the MMD kernel, from distances between neighbouring real cells.
     """
 
@@ -52,6 +53,8 @@ def fit_space(expression: np.ndarray, n_components: int = N_COMPONENTS) -> Compo
 def leading_loadings(centred: np.ndarray, n_components: int) -> np.ndarray:
     """Return the loadings of the leading principal components, (n_genes, n_components or fewer).
 
+    Components that the cells do not vary along are 0.
+
     Args:
         centred: Expression without the means of genes, (n_cells, n_genes).
         n_components: Components wanted.
@@ -60,12 +63,15 @@ def leading_loadings(centred: np.ndarray, n_components: int) -> np.ndarray:
         return _leading_eigenvectors(centred.T @ centred, n_components)
     loadings = centred.T @ _leading_eigenvectors(centred @ centred.T, n_components)
     lengths = np.linalg.norm(loadings, axis=0)
-    return loadings / np.where(lengths > 0, lengths, 1)
+    varies = lengths > _ROUNDING * lengths.max(initial=0.0)
+    return np.where(varies, loadings, 0.0) / np.where(varies, lengths, 1)
 
 
 def _leading_eigenvectors(gram: np.ndarray, n_vectors: int) -> np.ndarray:
     """Return the vectors of the largest eigenvalues in descending order, (n, n_vectors or fewer)."""
     size = len(gram)
+    if not gram.any():
+        return np.zeros((size, min(n_vectors, size)), gram.dtype)  # eigsh takes none
     if size <= max(_SMALL, n_vectors):
         values, vectors = linalg.eigh(gram, subset_by_index=[size - min(n_vectors, size), size - 1])
     else:

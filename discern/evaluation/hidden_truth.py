@@ -76,7 +76,7 @@ def mean_of_finite(values: np.ndarray) -> float:
 
 def _centred(values: np.ndarray, axis: int) -> np.ndarray:
     """Return the values minus their mean; what rounding of the mean leaves of equal values becomes 0."""
-    mean = values.mean(axis=axis, keepdims=True)
+    mean = values.mean(axis=axis, keepdims=True, dtype=np.float64).astype(np.result_type(values, np.float32))
     centred = values - mean
     centred[np.abs(centred) <= _ROUNDING * np.abs(mean)] = 0.0
     return centred

@@ -66,12 +66,20 @@ def welch_t(
     return t, freedom
 
 
-def share_that_differs(t: np.ndarray, freedom: np.ndarray, rate: float = 0.05) -> float:
-    """Return the share of genes called different at a false discovery rate; genes without a t are not called.
+def share_that_differs(
+    mean_difference: np.ndarray,
+    variances: tuple[np.ndarray, np.ndarray],
+    n_cells: tuple[int, int],
+    rate: float = 0.05,
+) -> float:
+    """Return the share of genes that Welch's test calls different at a false discovery rate.
+
+    A gene that varies in neither group is different when its means are.
 
     Args:
-        t: t statistics, (n_genes,).
-        freedom: Their degrees of freedom, (n_genes,).
+        mean_difference: Mean of the first group minus that of the second, (n_genes,).
+        variances: Unbiased variances of both groups, (n_genes,) each.
+        n_cells: Cells of both groups, at least two each.
         rate: False discovery rate.
 
     Source:
@@ -79,7 +87,9 @@ def share_that_differs(t: np.ndarray, freedom: np.ndarray, rate: float = 0.05) -
     """
     from scipy.stats import t as student
 
+    t, freedom = welch_t(mean_difference, variances, n_cells)
     known = np.isfinite(t) & np.isfinite(freedom)
-    p = np.sort(2 * student.sf(np.abs(t[known]), freedom[known]))
+    certain = (variances[0] + variances[1] == 0) & (np.abs(mean_difference) > _ROUNDING)
+    p = np.sort(np.concatenate([np.zeros(certain.sum()), 2 * student.sf(np.abs(t[known]), freedom[known])]))
     called = np.flatnonzero(p <= rate * np.arange(1, len(p) + 1) / max(len(p), 1))
     return float((called[-1] + 1) / len(t)) if len(called) else 0.0

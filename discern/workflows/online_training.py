@@ -220,7 +220,7 @@ def _parameters_with(experiment: Experiment, files: Mapping[Path, str | None]) -
     content = read_json(own) if own.is_file() else copy.deepcopy(experiment.content)
     section = content.setdefault("input_ds", {})
     raw_input = section.get("raw_input", [])
-    known = {Path(path).resolve() for path in raw_input}
+    known = {experiment.find(Path(path)).resolve() for path in raw_input}
     new = {str(path.absolute()): column for path, column in files.items() if path.resolve() not in known}
     if isinstance(raw_input, dict) or any(new.values()):
         named = raw_input if isinstance(raw_input, dict) else dict.fromkeys(raw_input)

@@ -1,5 +1,6 @@
 """``project``: decode the cells of one experiment into other batches."""
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from discern.keys import BATCH, POSTERIOR_COUNTS
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.content import ProjectedContent
 from discern.projection.project import LATENT_FILE, project_cells
-from discern.projection.targets import Target
+from discern.projection.targets import Target, file_names
 from discern.training.checkpoints import is_checkpoint
 from discern.training.devices import set_gpu_and_threads
 from discern.training.trained_model import load_trained
@@ -73,7 +74,9 @@ def project(
         if all_batches:
             wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
         wanted = wanted or [Target()]
-        names = [LATENT_FILE] if content is not None and content.latent_only else [one.file_name for one in wanted]
+        names = file_names(wanted, cells.obs, family.data.batches)
+        if content is not None and content.latent_only:
+            names = [LATENT_FILE]
         content = replace(content or ProjectedContent(), model_sha256=file_sha256(experiment.folder.best_model) or "")
         paths = project_cells(
             family,
@@ -93,15 +96,19 @@ def project(
 
 
 def _folder_for(folder: ExperimentFolder, filename: Path, cells: ProcessedCells, names: Sequence[str]) -> Path:
-    """Return where projections of a named file are written: a folder of its own, rather than over those of other cells."""
-    taken = [path for name in names if (path := folder.projected / name).is_file() and not _holds(path, cells)]
-    if not taken:
-        return folder.projected
-    own = folder.projected / filename.stem
-    _LOGGER.warning(
-        "%s holds other cells and stays as it is; those of %s are written into %s.", taken[0], filename, own
-    )
-    return own
+    """Return where projections of a named file are written: rather a folder of their own than over those of other cells."""
+    places = itertools.chain([""], [filename.stem], (f"{filename.stem}-{number}" for number in itertools.count(2)))
+    of_others: list[Path] = []
+    for place in (folder.projected / one for one in places):
+        taken = [path for name in names if (path := place / name).is_file() and not _holds(path, cells)]
+        if not taken:
+            break
+        of_others += taken
+    if of_others:
+        _LOGGER.warning(
+            "%s holds other cells and stays as it is; those of %s are written into %s.", of_others[0], filename, place
+        )
+    return place
 
 
 def _holds(path: Path, cells: ProcessedCells) -> bool:

@@ -61,10 +61,16 @@ def train(
     with signals_received() as received:
         history = training.train_until(config.max_steps, received)
     best = read_description(folder.best_model)[3] if folder.best_model.is_file() else training.state
-    epochs = resumed.epoch + len(history.epoch)
-    _LOGGER.info(
-        "%s: %s, best %s in epoch %d", experiment.name, counted(epochs, "epoch"), monitored_value(config), best.epoch
-    )
-    tell_of_doubts(experiment.name, training.family, folder.history, best.epoch)
+    epochs, monitored = resumed.epoch + len(history.epoch), monitored_value(config)
+    if best.monitored == training.state.monitored:
+        _LOGGER.info("%s: %s, best %s in epoch %d", experiment.name, counted(epochs, "epoch"), monitored, best.epoch)
+        tell_of_doubts(experiment.name, training.family, folder.history, best.epoch)
+    else:  # the best model is of an online training, which is judged by all cells since
+        _LOGGER.info(
+            "%s: %s, none with a better %s than the model of the online training, which is kept",
+            experiment.name,
+            counted(epochs, "epoch"),
+            monitored,
+        )
     tell_of_older_projections(folder)
-    return TrainResult(epochs, best.monitored, finished=False)
+    return TrainResult(epochs, training.state.monitored, finished=False)

@@ -35,3 +35,22 @@ def test_the_kernel_is_as_wide_as_neighbours_are_apart():
 def test_cells_that_are_all_the_same_have_a_space():
     space = fit_space(np.ones((3, 6), dtype=np.float32))
     np.testing.assert_array_equal(space.points(np.ones((3, 6))), 0)
+
+
+@pytest.mark.parametrize("n_cells", [10, 30, 450])
+def test_cells_that_vary_in_few_directions(n_cells):
+    """What rounding leaves of other directions is no component."""
+    rng = np.random.default_rng(0)
+    directions = rng.poisson(2.0, (min(n_cells, 20), 2000))
+    expression = (rng.normal(size=(n_cells, len(directions))) @ directions).astype(np.float32)
+    centred = expression - expression.mean(axis=0)
+    rank = np.linalg.matrix_rank(centred.astype(np.float64), rtol=1e-5)
+    loadings = leading_loadings(centred, 32).astype(np.float64)
+    products = loadings.T @ loadings
+    np.testing.assert_allclose(products, np.diag(np.arange(len(products)) < rank), atol=1e-3)
+    assert rank == min(n_cells - 1, 20)
+
+
+def test_many_cells_that_are_all_the_same():
+    assert not leading_loadings(np.zeros((500, 600), np.float32), 5).any()
+    assert not (np.zeros((600, 500)) @ leading_loadings(np.zeros((600, 500), np.float32), 5)).any()

@@ -58,6 +58,15 @@ def test_what_does_not_vary_is_nan_without_a_warning(truth, estimate):
     assert np.isnan(cell_correlations(np.tile(truth.mean(0), (40, 1)), truth)).all()
 
 
+def test_many_equal_float32_values_do_not_vary():
+    """Their mean, summed in float32, is off by more than the last digit."""
+    rng = np.random.default_rng(0)
+    constant = np.tile(rng.gamma(1.0, size=300).astype(np.float32), (5000, 1))
+    truth = rng.normal(size=constant.shape).astype(np.float32)
+    assert np.isnan(gene_correlations(constant, truth)).all()
+    assert np.isnan(cell_correlations(constant, truth)).all()
+
+
 def test_inputs_stay_as_they_are(estimate, truth):
     before = estimate.copy(), truth.copy()
     gene_correlations(estimate, truth)

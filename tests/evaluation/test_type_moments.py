@@ -45,14 +45,17 @@ def test_genes_that_vary_nowhere_have_no_t():
 
 def test_share_against_scipys_false_discovery_control():
     rng = np.random.default_rng(0)
-    t = np.concatenate([rng.normal(0, 1, 300), rng.normal(4, 1, 60)])
-    freedom = np.full(360, 40.0)
-    p = 2 * stats.t.sf(np.abs(t), freedom)
+    first, second = rng.normal(size=(21, 360)), rng.normal(size=(21, 360))
+    second[:, :60] += 1.5
+    p = stats.ttest_ind(first, second, equal_var=False).pvalue
     expected = np.mean(stats.false_discovery_control(p) <= 0.05)
-    assert share_that_differs(t, freedom) == pytest.approx(expected)
+    variances = first.var(axis=0, ddof=1), second.var(axis=0, ddof=1)
+    assert share_that_differs(first.mean(axis=0) - second.mean(axis=0), variances, (21, 21)) == pytest.approx(expected)
     assert 0.1 < expected < 0.2
 
 
-def test_no_gene_differs_where_none_has_a_t():
-    assert share_that_differs(np.full(4, np.nan), np.full(4, np.nan)) == 0.0
-    assert share_that_differs(np.zeros(4), np.full(4, 9.0)) == 0.0
+def test_genes_that_vary_nowhere_differ_when_their_means_do():
+    nothing = np.zeros(4)
+    assert share_that_differs(nothing, (nothing, nothing), (9, 9)) == 0.0
+    assert share_that_differs(np.array([0.0, 0.5, 1e-9, -2.0]), (nothing, nothing), (9, 9)) == 0.5
+    assert share_that_differs(nothing, (nothing + 1, nothing + 1), (9, 9)) == 0.0

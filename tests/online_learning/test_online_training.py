@@ -11,7 +11,7 @@ from discern.io.processed_annotation import read_annotation
 from discern.io.record_format import RecordSchema
 from discern.keys import BATCH
 from discern.models.contract import DataDescription
-from discern.online_learning import online_training
+from discern.online_learning import online_training, resuming
 from discern.projection.targets import Target
 from discern.training import resumable
 from discern.training.checkpoint_callback import read_history
@@ -88,6 +88,17 @@ def test_train_goes_on_with_all_cells_from_the_widened_weights(extended, monkeyp
     assert set(seen["weights"]) == set(expected)
     for path, value in expected.items():
         np.testing.assert_array_equal(seen["weights"][path], value)
+
+
+def test_epochs_that_are_all_worse_leave_the_model_of_the_online_training(experiment, input_paths, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="discern")
+    monkeypatch.setattr(resuming, "_on_all_cells", lambda *_: -1e9)
+    train_online(experiment, input_paths[2])
+    model = experiment.folder.best_model.read_bytes()
+    result = train(experiment_of_folder(experiment.folder.path))
+    assert (result.epochs, result.best) == (1, -1e9)
+    assert "1 epoch, none with a better val_loss than the model of the online training, which is kept" in caplog.text
+    assert experiment.folder.best_model.read_bytes() == model
 
 
 def test_cells_are_projected_to_old_and_new_batches(extended):

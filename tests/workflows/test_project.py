@@ -63,6 +63,13 @@ def test_cells_of_a_file_are_not_written_over_others(published, others, content,
         assert anndata.read_h5ad(path).n_obs == 30
         assert own.read_bytes() == before
     assert f"{own} holds other cells and stays as it is; those of {others} are written into" in caplog.text
+    namesake = others.parent / "elsewhere" / others.name
+    namesake.parent.mkdir()
+    anndata.read_h5ad(others)[:20].copy().write_h5ad(namesake)
+    for _ in range(2):
+        (third,) = project(published, filename=namesake, content=content)
+        assert third == folder / "others-2" / own.name
+        assert [anndata.read_h5ad(one).n_obs for one in (own, path, third)] == [90, 30, 20]
     caplog.clear()
     assert project(published, filename=published.folder.processed_file, content=content) == [own]  # the same cells
     assert "holds other cells" not in caplog.text
