@@ -24,7 +24,7 @@ from discern.projection.batch_labels import BatchLabels, own_labels
 from discern.projection.content import ProjectedContent, gene_positions
 from discern.projection.count_prior import CountPrior, posterior
 from discern.projection.decoding import DecodedSlice, EncodedSlice, decoded_slices, encoded_slices
-from discern.projection.targets import Target, target_labels
+from discern.projection.targets import Target, file_names, target_labels
 
 LATENT_FILE = "latent.h5ad"
 
@@ -62,9 +62,10 @@ def project_cells(
     genes = None if content.genes is None else gene_positions(cells.var_names, content.genes)
     own = own_labels(cells, family.data.batches)
     labels = [target_labels(cells.obs, own, target, family.data.batches) for target in targets]
-    paths = [folder / target.file_name for target in targets]
+    paths = [folder / name for name in file_names(targets, cells.obs, family.data.batches)]
     if len(set(paths)) < len(paths):
-        raise DataError(f"Two of the targets would be written to the same file: {', '.join(map(str, paths))}.")
+        twice = sorted({str(path) for path in paths if paths.count(path) > 1})
+        raise DataError(f"Two targets are one and would be written to the same file: {', '.join(twice)}. Name it once.")
     raw = cells.expression if content.raw else None
     with ExitStack() as stack:
         chunks = stack.enter_context(ChunkWriter())

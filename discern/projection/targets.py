@@ -1,6 +1,6 @@
 """Into which batch, or mixture of batches, every cell is decoded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -50,7 +50,10 @@ class Target:
 
     @property
     def file_name(self) -> str:
-        """The published name of the projected file, safe for every file system; a long one ends in a digest instead."""
+        """The published name of the projected file, safe for every file system; a long one ends in a digest instead.
+
+        Targets can share it: see :func:`file_names`.
+        """
         if self.column is None:
             return "unprojected.h5ad"
         parts = [self.column] if self.value is None else [self.column, self.value]
@@ -59,6 +62,56 @@ class Target:
         if len(name) > _LONGEST_NAME:
             name = f"{name[:_LONGEST_NAME]}-{sha256(name.encode()).hexdigest()[:16]}"
         return name + ".h5ad"
+
+    @property
+    def own_file_name(self) -> str:
+        """The same with a digest of column and value, which no other target has."""
+        digest = sha256(f"{self.column}\0{self.value}".encode(errors="surrogatepass")).hexdigest()[:8]
+        return f"{self.file_name.removesuffix('.h5ad')}-{digest}.h5ad"
+
+    @property
+    def text(self) -> str:
+        """What the published name tells: column and value, with underscores for spaces and between the two."""
+        parts = [part for part in (self.column, self.value) if part is not None]
+        return "_".join(parts).replace(" ", "_")
+
+
+def file_names(targets: Sequence[Target], obs: pd.DataFrame, batches: Sequence[str] = ()) -> list[str]:
+    """Return the file name of every target, the published one unless another target of these cells has it, too.
+
+    Of targets that share a name, e.g. the batches ``a_b`` and ``a b``, one without spaces, then the one with the shortest
+    column keeps it; the others end in a digest. So a name does not depend on what else is asked for.
+
+    Args:
+        targets: What is asked for; one that does not occur keeps its name.
+        obs: Cell annotation.
+        batches: Batches of the model.
+    """
+    return [
+        target.file_name
+        if all(_rank(target) <= _rank(other) for other in _of_same_name(target, obs, batches))
+        else target.own_file_name
+        for target in targets
+    ]
+
+
+def _rank(target: Target) -> tuple[bool, int, str, str]:
+    column, value = target.column or "", target.value or ""
+    return " " in column + value, len(column), column, value
+
+
+def _of_same_name(target: Target, obs: pd.DataFrame, batches: Sequence[str]) -> Iterator[Target]:
+    """Yield the targets of these cells that have the same published name."""
+    if "_" not in target.text:
+        return
+    for column in [BATCH, *(name for name in obs if isinstance(name, str) and name != BATCH)]:
+        whole = Target(column)
+        if whole.text == target.text:
+            yield whole
+        elif target.text.startswith(whole.text + "_"):
+            values = {as_text(value) for value in obs[column].dropna().unique()} if column in obs else set()
+            found = (Target(column, value) for value in values | set(_of(whole, batches)))
+            yield from (one for one in found if one.text == target.text)
 
 
 def check_target(obs: pd.DataFrame, target: Target, batches: Sequence[str] = ()) -> None:

@@ -109,9 +109,19 @@ def test_one_impossible_target_writes_nothing(data, family, tmp_path, wrong):
 
 
 def test_the_same_target_twice_is_refused(data, family, tmp_path):
-    with pytest.raises(DataError, match="written to the same file"):
+    with pytest.raises(DataError, match="written to the same file: .*projected_to_average_batch.h5ad. Name it once"):
         project_cells(family, data, [Target("batch"), Target("batch")], tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_batches_that_share_a_name_once_spaces_are_replaced_do_not_replace_each_other(data, family, tmp_path):
+    data.obs["batch"] = data.obs["batch"].cat.rename_categories({"low": "a b", "high/2": "a_b"})
+    renamed = type(family)(data, ("a_b", "a b"))
+    targets = [Target("batch", "a b"), Target("batch", "a_b")]
+    together = project_cells(renamed, data, targets, tmp_path / "together")
+    alone = [path for target in targets for path in project_cells(renamed, data, [target], tmp_path / "alone")]
+    assert [path.name for path in together] == [path.name for path in alone]
+    assert [anndata.read_h5ad(path).uns["discern"]["target_value"] for path in alone] == ["a b", "a_b"]
 
 
 def test_an_interruption_leaves_no_file(data, family, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 
 from discern.errors import DataError
 from discern.projection.batch_labels import BatchLabels, own_labels
-from discern.projection.targets import Target, check_target, target_labels
+from discern.projection.targets import Target, check_target, file_names, target_labels
 
 CODES = np.array([0, 0, 0, 1, 1, 2], np.int32)
 OWN = BatchLabels(np.eye(3, dtype=np.float32), CODES)
@@ -172,6 +172,50 @@ def test_other_text_is_refused(text):
 def test_file_names_are_the_published_ones_and_stay_in_the_folder(target, expected, tmp_path):
     assert target.file_name == expected
     assert (tmp_path / target.file_name).resolve().parent == tmp_path
+
+
+def names_of(targets, obs, batches=()):
+    """The file names, of each target the same whether it is asked for alone or with the others."""
+    together = file_names(targets, obs, batches)
+    assert together == [name for target in targets for name in file_names([target], obs, batches)]
+    assert len(set(together)) == len(targets)
+    return together
+
+
+def test_values_that_differ_in_spaces_have_files_of_their_own():
+    obs = pd.DataFrame({"batch": ["a b", "a_b", "a  b", "c d"], "type": ["a b", "NK", "c_d", "NK"]})
+    targets = [Target("batch", "a b"), Target("batch", "a_b"), Target("batch", "c d"), Target("type", "a b")]
+    spaced, *others = names_of(targets, obs)
+    assert others == [target.file_name for target in targets[1:]]
+    assert others[1] == "projected_to_average_batch_c_d.h5ad"  # what nothing else could mean has the published name
+    assert len(spaced.removeprefix("projected_to_average_batch_a_b-").removesuffix(".h5ad")) == 8
+    assert names_of([Target("batch", "c d"), Target("batch", "c_d")], obs, ("c d", "c_d")) == [
+        Target("batch", "c d").own_file_name,
+        "projected_to_average_batch_c_d.h5ad",
+    ]
+
+
+def test_columns_and_values_that_join_alike_have_files_of_their_own():
+    obs = pd.DataFrame({"cell": ["type_T", "x"], "cell_type": ["T", "B"], "cell type": ["T", "T"], "cell_type_B": "y"})
+    targets = [
+        Target("cell", "type_T"),
+        Target("cell_type", "T"),
+        Target("cell type", "T"),
+        Target("cell_type", "B"),
+        Target("cell_type_B"),
+    ]
+    names = names_of(targets, obs)
+    published = [target.file_name for target in targets]
+    assert len(set(published)) == 2
+    assert [name for name in names if name in published] == [published[0], published[3]]
+    alone = obs.drop(columns="cell")
+    assert names_of(targets[1:2], alone) == ["projected_to_average_cell_type_T.h5ad"]
+
+
+def test_long_values_that_differ_in_spaces_have_files_of_their_own():
+    values = ["a b" * 200, "a_b" * 200]
+    obs = pd.DataFrame({"batch": values})
+    assert max(map(len, names_of([Target("batch", value) for value in values], obs))) < 240
 
 
 def test_cells_are_decoded_into_a_batch_of_the_model_that_has_no_cell_here(data, family):
