@@ -12,6 +12,7 @@ import pandas as pd
 
 from discern.errors import DataError, DiscernError, ExperimentError
 from discern.io.checksums import damage_of_sealed
+from discern.io.content_digest import minibatches_digest
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
 from discern.io.record_format import TRAINING, VALIDATION
@@ -30,13 +31,17 @@ class DISCERNData(anndata.AnnData):
     """
 
     def __init__(self, adata: anndata.AnnData, batch_size: int, cachefile: str | Path = ""):
-        """Share the content of ``adata``.
+        """Share the content of ``adata``; of a view it is copied.
 
         Args:
             adata: Processed data.
             batch_size: Cells per minibatch of :attr:`tfdata`.
-            cachefile: Where :attr:`tfdata` keeps dense minibatches between epochs; not kept when empty.
+            cachefile: First part of the names of the files in which :attr:`tfdata` keeps the dense validation minibatches
+                between epochs; not kept when empty. A digest of what they are made of follows, so that several data sets
+                can share it; the files of data that are no longer used may be removed.
         """
+        if adata.is_view:
+            adata = adata.to_memory() if adata.isbacked else adata.copy()
         super().__init__(adata)
         self.batch_size = batch_size
         self.cachefile = str(cachefile)
@@ -99,18 +104,21 @@ class DISCERNData(anndata.AnnData):
 
     @property
     def tfdata(self) -> tuple[Any, Any]:
-        """Training minibatches, shuffled anew each time, and validation minibatches, as published (inputs, targets)."""
+        """Training minibatches, shuffled anew each time, and validation minibatches, as published (inputs, targets).
+
+        Only those of validation are kept in the file of ``cachefile``: a file would freeze the order of the others.
+        """
         from discern.io.minibatches import minibatches, reshuffled_minibatches
         from discern.io.published_cells import as_autoencoder_input
 
-        train, valid = self.sources(self.batches)
-        sets = (
-            reshuffled_minibatches(train, self.transform, self.batch_size, seed=0),
-            minibatches(valid, self.transform, self.batch_size),
-        )
+        train_cells, valid_cells = self.sources(self.batches)
+        train = reshuffled_minibatches(train_cells, self.transform, self.batch_size, seed=0)
+        valid = minibatches(valid_cells, self.transform, self.batch_size)
         if self.cachefile:
-            sets = tuple(one.cache(f"{self.cachefile}.{name}") for one, name in zip(sets, (TRAIN, VALID), strict=True))
-        return tuple(one.map(as_autoencoder_input) for one in sets)
+            cells = record_orders(self.obs)[VALIDATION]
+            digest = minibatches_digest(self, cells, self.transform, self.batch_size)
+            valid = valid.cache(f"{self.cachefile}.{VALID}.{digest[:32]}")
+        return train.map(as_autoencoder_input), valid.map(as_autoencoder_input)
 
     @classmethod
     def read_h5ad(cls, filename: Path, batch_size: int, cachefile: str | Path = "") -> "DISCERNData":

@@ -109,7 +109,7 @@ class CellLabels:
     def of(cls, annotation: AnnData, gene_dtype: str, value_dtype: str) -> "CellLabels":
         """Take the labels from processed data; their matrices are not used."""
         obs = annotation.obs
-        codes = batch_codes(obs, list(obs[BATCH].cat.categories))
+        codes = batch_codes(obs, _batch_names(obs))
         panels = GenePanels.of(obs, annotation.varm.get(MEASURED), annotation.var_names)
         return cls(codes, require_library_size(obs), gene_dtype, value_dtype, panels)
 
@@ -163,7 +163,7 @@ def write_schema(
     schema = RecordSchema(
         n_genes=annotation.n_vars,
         genes_sha256=genes_digest(annotation.var_names),
-        batches=list(annotation.obs[BATCH].cat.categories),
+        batches=_batch_names(annotation.obs),
         gene_dtype=labels.gene_dtype,
         value_dtype=labels.value_dtype,
         splits={split: [shard.measured(folder) for shard in shards] for split, shards in splits.items()},
@@ -173,6 +173,10 @@ def write_schema(
     )
     write_json(folder / SCHEMA_FILE, schema.to_json())
     return schema
+
+
+def _batch_names(obs: pd.DataFrame) -> list[str]:
+    return [str(name) for name in obs[BATCH].cat.categories]
 
 
 def _slices(cells: np.ndarray, size: int) -> Iterable[np.ndarray]:

@@ -177,6 +177,13 @@ def test_an_interrupted_shard_is_absent(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["training-00000.tfrecords"]
 
 
+def test_batches_that_are_numbers_are_named_by_their_text(make_counts, make_processed, tmp_path):
+    data = make_processed(make_counts(12, 10), batches=(2, 1))
+    assert write_records(data, tmp_path / "records").batches == data.batches == ["2", "1"]
+    assert RecordSchema.read(tmp_path / "records").batches == ["2", "1"]
+    assert_same_cells(data, tmp_path / "records")
+
+
 def test_data_without_counts_is_refused(make_counts, make_processed, tmp_path):
     data = make_processed(make_counts(8, 10))
     del data.layers["counts"]
