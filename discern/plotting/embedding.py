@@ -8,7 +8,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from discern.errors import DataError
+from discern.errors import DataError, counted, names_in_short
 from discern.keys import BATCH, CELLTYPE, ESTIMATED_COUNTS, LATENT
 from discern.plotting.showing import axes_for, shown_or_returned
 from discern.umap_pictures import draw_cells, umap_coordinates
@@ -44,7 +44,8 @@ def umap(
         The axes, an array (n_rows, n_columns), unless they were shown.
 
     Raises:
-        DataError: A column of obs is missing, or ``before`` has none of the cells.
+        DataError: A column of obs is missing, ``before`` has none of the cells, or names that cells are matched by are
+            given twice.
     """
     columns = _columns(after.obs, color)
     chosen = np.arange(after.n_obs)
@@ -76,10 +77,12 @@ def _features(before: AnnData | None, after: AnnData, chosen: np.ndarray) -> lis
     obs = after.obs.iloc[chosen]
     found = []
     if before is not None:
+        _require_names_once(before, "before")
+        _require_names_once(after, "after")
         names = obs.index.intersection(before.obs_names)
         if not len(names):
             raise DataError("No cell of `after` is in `before`. Give the same cells, with the same names.")
-        measured = before.X[before.obs_names.get_indexer(names)]
+        measured = _rows(before.X, before.obs_names.get_indexer(names))
         found.append(("as measured", obs.loc[names], components(measured)))
     elif after.raw is not None:
         found.append(("as measured", obs, components(after.raw.X[chosen])))
@@ -89,6 +92,22 @@ def _features(before: AnnData | None, after: AnnData, chosen: np.ndarray) -> lis
     if estimates is not None:
         found.append(("reconstructed", obs, components(estimates[chosen])))
     return found
+
+
+def _require_names_once(adata: AnnData, which: str) -> None:
+    twice = adata.obs_names[adata.obs_names.duplicated()].unique()
+    if len(twice):
+        raise DataError(
+            f"Cells are matched by name, and {counted(len(twice), 'name')} of `{which}` stand more than once, e.g. "
+            f"{names_in_short(list(map(str, twice)), 3)}. Give every cell a name of its own in `before` and `after`, e.g. with "
+            "obs_names_make_unique() where both have the same cells in the same order."
+        )
+
+
+def _rows(matrix: Any, cells: np.ndarray) -> Any:
+    """Return rows in any order, (n_cells, n_genes); of a matrix in a file they are read in ascending order."""
+    order = np.argsort(cells)
+    return matrix[cells[order]][np.argsort(order)]
 
 
 def components(expression: Any) -> np.ndarray:

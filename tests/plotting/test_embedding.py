@@ -1,3 +1,4 @@
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
@@ -74,6 +75,35 @@ def test_cells_before_are_matched_by_name(projected):
     before.obs_names = [f"other{number}" for number in range(N_CELLS)]
     with pytest.raises(DataError, match="No cell of `after` is in `before`"):
         pl.umap(before, projected)
+
+
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_cells_before_are_read_from_a_file_in_any_order(projected, tmp_path, kind):
+    order = np.random.default_rng(2).permutation(N_CELLS)
+    values = np.random.default_rng(1).normal(size=(N_CELLS, 30)).astype(np.float32)
+    AnnData(kind(values[order]), obs=projected.obs[[]].iloc[order]).write_h5ad(tmp_path / "before.h5ad")
+    before = anndata.read_h5ad(tmp_path / "before.h5ad", backed="r")
+    axes = Figure().subplots(3, 1)
+    projected.obs["number"] = [f"{number // 15}" for number in range(N_CELLS)]
+    pl.umap(before, projected, color="number", ax=axes)
+    assert same_points(axes[0], components(values)[:, :2])
+    expected = components(values)[:, :2]
+    nearest = ((points_of(axes[0])[None] - expected[:, None]) ** 2).sum(axis=2).argmin(axis=1)
+    colours = axes[0].collections[0].get_facecolors()[nearest].reshape(4, 15, 4)
+    assert (colours == colours[:, :1]).all()  # every row still has the label of its cell
+    assert len(np.unique(colours[:, 0], axis=0)) == 4
+    before.file.close()
+
+
+@pytest.mark.filterwarnings("ignore:Observation names are not unique")
+@pytest.mark.parametrize("which", ["before", "after"])
+def test_names_that_stand_twice_are_refused(projected, which):
+    both = {"before": projected.copy(), "after": projected}
+    both[which].obs_names = ["cell0", "cell0", *projected.obs_names[2:]]
+    with pytest.raises(DataError, match=f"1 name of `{which}` .* e.g. cell0. .*obs_names_make_unique"):
+        pl.umap(**both)
+    if which == "after":
+        assert pl.umap(None, projected, ax=Figure().subplots(3, 2)).shape == (3, 2)  # nothing is matched
 
 
 def test_many_cells_are_sampled(projected):
