@@ -114,6 +114,21 @@ class ProcessedCells:
         """
         return GenePanels.of(self.obs, self.measured, self.var_names)
 
+    def measured_varm(self, genes: np.ndarray | None = None) -> dict[str, pd.DataFrame]:
+        """Return ``varm`` of a file of these cells: the table of measured genes where data sets lack some, or nothing.
+
+        Args:
+            genes: Positions of the genes of that file; all when None.
+
+        Raises:
+            DataError: The table of measured genes does not fit the genes and cells.
+        """
+        if self.measured is None or self.panels is None:
+            return {}
+        table = self.measured if genes is None else self.measured.iloc[genes]
+        lacking = [name for name in table.columns if not table[name].all()]
+        return {MEASURED: table[lacking]} if lacking else {}
+
     @cached_property
     def counts(self) -> Rows:
         """Raw counts.

@@ -25,7 +25,16 @@ class ProjectionWriter:
     Use as a context manager. X is CSR; layers and obsm are dense; all are chunked by cells and compressed.
     """
 
-    def __init__(self, path: Path, obs: pd.DataFrame, var: pd.DataFrame, uns: Mapping[str, Any], chunks: ChunkWriter):
+    def __init__(
+        self,
+        path: Path,
+        obs: pd.DataFrame,
+        var: pd.DataFrame,
+        uns: Mapping[str, Any],
+        chunks: ChunkWriter,
+        *,
+        varm: Mapping[str, Any] | None = None,
+    ):
         """Remember what is written at once.
 
         Args:
@@ -34,8 +43,10 @@ class ProjectionWriter:
             var: Annotation of the genes of X and layers.
             uns: Unstructured annotation.
             chunks: Compresses and writes; may serve several files.
+            varm: Tables of the genes of X and layers.
         """
-        self._path, self._obs, self._var, self._uns, self._chunks = path, obs, var, uns, chunks
+        self._path, self._chunks = path, chunks
+        self._annotation = {"obs": obs, "var": var, "uns": dict(uns), "varm": dict(varm or {})}
         self._shape = (len(obs), len(var))
         self._stack = ExitStack()
         self._file: h5py.File | None = None
@@ -47,7 +58,7 @@ class ProjectionWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             temporary = stack.enter_context(replacing_file(self._path))
-            anndata.AnnData(obs=self._obs, var=self._var, uns=dict(self._uns)).write_h5ad(temporary)
+            anndata.AnnData(**self._annotation).write_h5ad(temporary)
             file = stack.enter_context(hdf5_to_write(temporary))
             if "X" in file:
                 del file["X"]

@@ -170,6 +170,11 @@ def test_genes_that_were_not_measured(data, with_panels, measured_genes, tmp_pat
         np.testing.assert_array_equal(few.panels.measured(EVERYTHING), expected[:, [1, 0]])
         np.testing.assert_array_equal(few.counts[EVERYTHING].toarray(), data.layers["counts"][:, [1, 0]].toarray())
         assert cells.with_genes(["gene0", "gene3"]).panels is None
+        for genes in (None, [4, 1, 0]):
+            table = data.varm["measured"] if genes is None else data.varm["measured"].iloc[genes]
+            made = cells.measured_varm(genes if genes is None else np.array(genes))["measured"]
+            pd.testing.assert_frame_equal(made, table.loc[:, ~table.all()])
+        assert cells.measured_varm(np.array([0, 3])) == cells.with_genes(["gene0", "gene3"]).measured_varm() == {}
         sample = cells.sample(9)
     chosen = np.sort(np.random.default_rng(0).choice(40, 9, replace=False))
     np.testing.assert_array_equal(ProcessedCells.of(sample).panels.measured(slice(0, 9)), expected[chosen])

@@ -34,7 +34,8 @@ def write(path, content, annotation, slices, stop_after=None):
     expression, layer, latent, raw = content
     obs, var = annotation
     uns = {"discern": {"seed": 3, "target_value": ""}}
-    with ChunkWriter(2) as chunks, ProjectionWriter(path, obs, var, uns, chunks) as writer:
+    measured = pd.DataFrame({"x": np.arange(N_GENES) > 3}, index=var.index)
+    with ChunkWriter(2) as chunks, ProjectionWriter(path, obs, var, uns, chunks, varm={"measured": measured}) as writer:
         writer.start_raw(var, rows_of(raw))
         for number, cells in enumerate(slices):
             if number == stop_after:
@@ -60,6 +61,7 @@ def test_pieces_make_a_whole_file(tmp_path, content, annotation, slices):
     assert list(read.raw.var_names) == list(annotation[1].index)
     pd.testing.assert_frame_equal(read.obs.astype({"free": object}), annotation[0].astype({"free": object}))
     pd.testing.assert_frame_equal(read.var, annotation[1])
+    assert list(read.varm["measured"]["x"]) == [False] * 4 + [True] * 8
     assert read.uns["discern"]["seed"] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
 
