@@ -10,7 +10,8 @@ from scipy import sparse
 
 from discern.errors import DataError
 from discern.io.experiment_folder import ExperimentFolder
-from discern.keys import BATCH, COUNTS, ESTIMATED_DROPOUTS, RUN_SUMMARY
+from discern.io.measured_genes import GenePanels
+from discern.keys import BATCH, COUNTS, ESTIMATED_DROPOUTS, MEASURED, RUN_SUMMARY
 from discern.plotting.showing import axes_for, shown_or_returned
 from discern.plotting.zero_calibration import ZeroCalibration, calibration_error, read_calibration
 
@@ -47,11 +48,13 @@ def zeros(data: AnnData | Path | str | ExperimentFolder, *, ax: Any = None, show
 def calibration_of(projected: AnnData) -> pd.DataFrame:
     """Return the calibration of projected cells; see :meth:`ZeroCalibration.table`.
 
+    Genes that a cell's data set did not measure are left out.
+
     Args:
         projected: Cells of a projected file, with the layer ``estimated_dropouts`` and, as ``raw``, the input.
 
     Raises:
-        DataError: Something of this is missing, or no cell was decoded into its own batch.
+        DataError: Something of this is missing, no cell was decoded into its own batch, or no gene was measured in one.
     """
     if ESTIMATED_DROPOUTS not in projected.layers:
         raise DataError(
@@ -64,12 +67,20 @@ def calibration_of(projected: AnnData) -> pd.DataFrame:
             "--metadata, or to a batch that some of the cells are from."
         )
     observed = _observed(projected)
+    panels = GenePanels.of(projected.obs, projected.varm.get(MEASURED), projected.var_names)
     calibration = ZeroCalibration()
     for start in range(0, len(cells), _ROWS):
         rows = cells[start : start + _ROWS]
         seen = observed[rows]
         dense = seen.toarray() if sparse.issparse(seen) else np.asarray(seen)
-        calibration.add(np.asarray(projected.layers[ESTIMATED_DROPOUTS][rows], dtype=np.float64), dense > 0)
+        known = np.ones(dense.shape, dtype=bool) if panels is None else panels.measured(rows)
+        probability = np.asarray(projected.layers[ESTIMATED_DROPOUTS][rows], dtype=np.float64)
+        calibration.add(probability[known], dense[known] > 0)
+    if not calibration.n.any():
+        raise DataError(
+            "No gene of these cells was measured where they were decoded into their own batch, so there is nothing to "
+            "compare their zeros with. Project to another batch, or with other --genes."
+        )
     return calibration.table()
 
 

@@ -71,7 +71,8 @@ def project_cells(
         chunks = stack.enter_context(ChunkWriter())
         var = cells.var if genes is None else cells.var.iloc[genes]
         summaries = [target_summary(family, target, seed, content.model_sha256) for target in targets]
-        writers = [_writer(stack, path, cells, var, summaries[i], chunks) for i, path in enumerate(paths)]
+        varm = cells.measured_varm(genes)
+        writers = [_writer(stack, path, cells, var, varm, summaries[i], chunks) for i, path in enumerate(paths)]
         if raw is not None:
             for writer in writers:
                 writer.start_raw(cells.var, raw)
@@ -100,7 +101,8 @@ def _write_latent_codes(
     own = own_labels(cells, family.data.batches)
     summary = {"version": __version__, "family": family.name, "model_sha256": model_sha256}
     with ExitStack() as stack:
-        writer = _writer(stack, path, cells, cells.var, summary, stack.enter_context(ChunkWriter()))
+        chunks = stack.enter_context(ChunkWriter())
+        writer = _writer(stack, path, cells, cells.var, cells.measured_varm(), summary, chunks)
         report = stack.enter_context(progress("Encoding, cell", cells.n_obs))
         for encoded in encoded_slices(family, cells, own):
             writer.append(None, {}, embeddings_of(encoded.latent, store_sigmas))
@@ -113,10 +115,11 @@ def _writer(
     path: Path,
     cells: ProcessedCells,
     var: pd.DataFrame,
+    varm: Mapping[str, Any],
     summary: Mapping[str, Any],
     chunks: ChunkWriter,
 ) -> ProjectionWriter:
-    writer = stack.enter_context(ProjectionWriter(path, cells.obs, var, {RUN_SUMMARY: summary}, chunks))
+    writer = stack.enter_context(ProjectionWriter(path, cells.obs, var, {RUN_SUMMARY: summary}, chunks, varm=varm))
     if cells.proteins is not None:
         writer.write_obsm(PROTEIN_EXPRESSION, cells.proteins)
     return writer

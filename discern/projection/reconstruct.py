@@ -64,6 +64,7 @@ def reconstruct_cells(
         obs=cells.obs.copy(),
         var=cells.var.copy(),
         uns={RUN_SUMMARY: target_summary(family, target, seed)},
+        varm=cells.measured_varm(),
         layers=layers,
         obsm=obsm,
     )

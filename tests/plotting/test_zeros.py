@@ -68,6 +68,19 @@ def test_genes_that_were_chosen_are_compared_with_their_own_counts(projected):
     pd.testing.assert_frame_equal(calibration_of(few), expected, check_dtype=False)
 
 
+def test_genes_that_were_not_measured_are_no_zeros(projected):
+    projected.obs["dataset"] = np.where(np.arange(60) % 3, "all", "few")
+    projected.varm["measured"] = pd.DataFrame({"few": np.arange(50) >= 20}, index=projected.var_names)
+    own = (projected.obs["batch"] == "good").to_numpy()
+    known = own[:, None] & ((projected.obs["dataset"] == "all").to_numpy()[:, None] | (np.arange(50) >= 20))
+    probability, seen = projected.layers["estimated_dropouts"].astype(np.float64), projected.X > 0
+    expected = slow_table(probability[known], seen[known])
+    pd.testing.assert_frame_equal(calibration_of(projected), expected, check_dtype=False)
+    of_few = projected[projected.obs["dataset"] == "few", :20].copy()
+    with pytest.raises(DataError, match="No gene of these cells was measured"):
+        calibration_of(of_few)
+
+
 def test_what_cannot_be_compared_is_refused(projected):
     projected.uns["discern"]["target_value"] = "third"
     with pytest.raises(DataError, match="No cell was decoded into its own batch"):

@@ -61,6 +61,30 @@ def test_files_hold_what_cells_in_memory_become(file, with_proteins, family, tmp
     same(again, reconstruct_cells(family, with_proteins, TARGETS[2], seed=4, store_sigmas=True))
 
 
+def test_genes_that_were_not_measured_are_told(with_proteins, family, tmp_path):
+    with_proteins.obs["dataset"] = pd.Categorical(np.where(np.arange(with_proteins.n_obs) % 2, "all", "few"))
+    measured = np.arange(with_proteins.n_vars) != 3
+    table = pd.DataFrame({"few": measured}, index=with_proteins.var_names)
+    with_proteins.varm["measured"] = table
+    write_h5ad(with_proteins, tmp_path / "data.h5ad")
+    names = list(with_proteins.var_names)
+    wanted = {"all": None, "some": (names[5], names[3]), "none": (names[5], names[0])}
+    with open_cells(tmp_path / "data.h5ad", 8) as cells:
+        made = {
+            kind: project_cells(family, cells, [Target()], tmp_path / kind, content=ProjectedContent(genes=genes))[0]
+            for kind, genes in wanted.items()
+        }
+        made["latent"] = project_cells(family, cells, [], tmp_path, content=ProjectedContent(latent_only=True))[0]
+    files = {kind: anndata.read_h5ad(path) for kind, path in made.items()}
+    for found in (files["all"], files["latent"], reconstruct_cells(family, with_proteins, Target())):
+        pd.testing.assert_frame_equal(found.varm["measured"], table)
+        assert list(found.obs["dataset"]) == list(with_proteins.obs["dataset"])
+    pd.testing.assert_frame_equal(files["some"].varm["measured"], table.iloc[[5, 3]])
+    assert "measured" not in files["none"].varm
+    del with_proteins.varm["measured"]
+    assert not reconstruct_cells(family, with_proteins, Target()).varm
+
+
 def test_genes_in_another_order(with_proteins, family, tmp_path):
     turned = with_proteins[:, ::-1].copy()
     write_h5ad(turned, tmp_path / "turned.h5ad")
