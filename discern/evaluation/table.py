@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from discern.errors import ExperimentError
+from discern.errors import ExperimentError, names_in_short
 from discern.evaluation.measures import MEASURES, Measure
 from discern.io.json_files import read_json
 from discern.io.whole_files import write_json, write_text
@@ -112,7 +112,7 @@ def read_evaluation(path: Path) -> Evaluation:
     """Read metrics.json.
 
     Raises:
-        ExperimentError: The file is no metrics.json.
+        ExperimentError: The file is no metrics.json, or of another version of the program.
     """
     content = dict(read_json(path))
     try:
@@ -125,4 +125,10 @@ def read_evaluation(path: Path) -> Evaluation:
                     scores[name][one["name"]] = float(value)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExperimentError(f"{path} holds no evaluation. Run `discern evaluate` again.") from error
+    unknown = sorted({name for of_method in scores.values() for name in of_method} - set(MEASURES))
+    if unknown:
+        raise ExperimentError(
+            f"{path} was written by another version of DISCERN: it holds {names_in_short(unknown)}, which this version does "
+            "not know. Run `discern evaluate` again."
+        )
     return Evaluation(content, methods, scores, notes)

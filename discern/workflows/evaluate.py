@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from discern import __version__
@@ -18,11 +19,13 @@ from discern.evaluation.shown_cells import shown_cells
 from discern.io.processed_cells import ProcessedCells, open_own_cells
 from discern.io.provenance import read_steps
 from discern.io.whole_files import write_text
-from discern.keys import BATCH, CELLTYPE
+from discern.keys import BATCH, CELLTYPE, VALID
 from discern.models.contract import ModelFamily
 from discern.plotting.losses import loss_table
 from discern.plotting.zero_calibration import write_calibration
 from discern.plotting.zeros import ZEROS_FILE
+from discern.preprocessing.config import SplitConfig
+from discern.preprocessing.splitting import draw_for_mmd, split_cells
 from discern.projection.count_prior import CountPrior
 from discern.training.devices import set_gpu_and_threads
 from discern.workflows.count_prior import count_prior_of
@@ -51,7 +54,8 @@ def evaluate(
 ) -> list[Path]:
     """Score the reconstruction of a trained experiment.
 
-    Writes ``evaluation/metrics.json``, ``metrics.csv`` and, unless it is not wanted, ``zeros.csv`` and ``report.html``.
+    Writes ``evaluation/metrics.json``, ``metrics.csv`` and, unless it is not wanted, ``zeros.csv`` and ``report.html``;
+    those of an earlier evaluation go when the metrics are replaced.
 
     Args:
         experiment: A trained experiment.
@@ -68,7 +72,8 @@ def evaluate(
 
     Raises:
         ExperimentError: There is no trained model, or the processed data are not those it was trained on.
-        DataError: Target or labels do not occur, there are too few cells, or a file to compare with cannot be used.
+        DataError: Target or labels do not occur, there are too few cells, also for ``thin``, or a file to compare with
+            cannot be used.
     """
     training = experiment.config.training
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
@@ -78,6 +83,8 @@ def evaluate(
     with open_own_cells(experiment.folder, training.batch_size) as cells:
         target = target or deepest_batch(cells.obs[BATCH].astype(str).to_numpy(), cells.library_size)
         labels = _label_column(cells.obs, labels, findings)
+        if thin is not None:
+            require_halves(cells.obs[BATCH].astype(str).to_numpy(), target, thin, experiment.config.input_ds.split)
         settings = Settings(target, labels, n_cells, training.seed, compare)
         findings.facts = {
             "version": __version__,
@@ -99,6 +106,8 @@ def evaluate(
         thinned = _compare_thinned(experiment, thin, replace(settings, others=()), findings, gpus)
         shown = experiment if has_others else thinned
     paths = findings.evaluation().write(experiment.folder.evaluation)
+    for older in (REPORT_FILE, ZEROS_FILE):  # of other metrics
+        (experiment.folder.evaluation / older).unlink(missing_ok=True)
     return [*paths, *_write_report(experiment, shown, settings, findings)] if report else paths
 
 
@@ -117,13 +126,43 @@ def _write_report(experiment: Experiment, shown: Experiment, settings: Settings,
     folder = experiment.folder
     paths = [folder.evaluation / ZEROS_FILE, folder.evaluation / REPORT_FILE]
     if sample.decoding.calibration is None:
-        paths.pop(0).unlink(missing_ok=True)
+        paths.pop(0)
     else:
         write_calibration(paths[0], sample.decoding.calibration)
     history = loss_table(folder) if folder.history.is_file() else None
     record = Record(read_steps(folder.provenance) or [], history)
     write_text(paths[-1], report_page(findings.evaluation(), sample, record))
     return paths
+
+
+def require_halves(batches: np.ndarray, target: str, thin: float, split: SplitConfig) -> None:
+    """Refuse to thin half of a batch when training or validation cells of a half would be missing.
+
+    Args:
+        batches: The batch of every cell, (n_cells,).
+        target: The batch to thin half of.
+        thin: Probability to keep a count.
+        split: How the sub-experiment is split.
+
+    Raises:
+        DataError: They would be missing.
+    """
+    of_target = np.flatnonzero(batches == target)
+    if len(of_target) < 2:
+        return  # refused for this, whether or not counts are thinned
+    halves = batches.astype(object)
+    halves[of_target[: len(of_target) // 2]] = f"{target} (thinned)"
+    codes, names = pd.factorize(halves)
+    rng = np.random.default_rng(0)
+    try:
+        roles = split_cells(rng, codes, names, split)
+        draw_for_mmd(rng, split.mmd_cells, roles == VALID, codes)
+    except DataError as error:
+        raise DataError(
+            f"--thin {thin:g} makes two batches of the {len(of_target)} cells of '{target}', which cannot be split: {error} "
+            "Evaluate without --thin, give a larger batch with --target, or change input_ds.split, then process and train "
+            "anew."
+        ) from error
 
 
 def _compare_thinned(

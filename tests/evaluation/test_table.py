@@ -58,6 +58,15 @@ def test_another_file_is_no_evaluation(tmp_path):
         read_evaluation(tmp_path / "metrics.json")
 
 
+def test_metrics_of_another_version_are_told_from_damaged_ones(evaluation, tmp_path):
+    path = evaluation.write(tmp_path)[0]
+    path.write_text(path.read_text().replace('"squared_error"', '"cubed_error"'))
+    with pytest.raises(
+        ExperimentError, match=r"metrics.json was written by another version .* cubed_error, .*evaluate"
+    ):
+        read_evaluation(path)
+
+
 def test_one_value_alone_is_not_best():
     scores = {"model": {"mmd": 0.2}, "half": {"mmd": 0.0}}
     assert list(Evaluation({}, METHODS, scores, []).frame()["best"]) == [""]

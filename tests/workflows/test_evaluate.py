@@ -1,6 +1,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 
 import anndata
@@ -14,7 +15,9 @@ from discern.errors import DataError, ExperimentError
 from discern.evaluation.measures import DISTRIBUTION, HIDDEN_TRUTH, REFERENCE
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.table import read_evaluation
+from discern.preprocessing.config import SplitConfig
 from discern.workflows.evaluate import evaluate as evaluate_and_report
+from discern.workflows.evaluate import require_halves
 from discern.workflows.experiment import read_experiments
 from discern.workflows.process import process
 from discern.workflows.train import train
@@ -177,6 +180,40 @@ def test_what_cannot_be_compared_is_refused(trained, arguments, message):
     with pytest.raises(DataError, match=message):
         evaluate(trained, **arguments)
     assert not trained.folder.evaluation.exists()
+
+
+def test_halves_too_small_to_split_are_refused_before_anything_is_compared(trained, monkeypatch):
+    split = trained.config.input_ds.split.model_copy(update={"valid_cells": 0.008})  # one of 240, none of 120
+    input_ds = trained.config.input_ds.model_copy(update={"split": split})
+    other = replace(trained, config=trained.config.model_copy(update={"input_ds": input_ds}))
+    monkeypatch.setattr("discern.workflows.evaluate.compare_with_reference", lambda *_: pytest.fail("was compared"))
+    with pytest.raises(DataError, match=r"--thin 0.3 makes two batches of the 240 cells of 'good'.*'good \(thinned\)'"):
+        evaluate(other, thin=0.3)
+    assert not trained.folder.evaluation.exists()
+
+
+@pytest.mark.parametrize(("n_cells", "valid_cells", "fits"), [(18, 0.1, False), (20, 0.1, True), (21, 0.1, True)])
+def test_halves_fit_where_a_tenth_of_each_is_a_cell(n_cells, valid_cells, fits):
+    batches = np.array(["few"] * n_cells + ["many"] * 90)
+    check = partial(require_halves, batches, "few", 0.2, SplitConfig(valid_cells=valid_cells))
+    if fits:
+        check()
+    else:
+        with pytest.raises(DataError, match=r"18 cells of 'few'.*'few \(thinned\)' \(9 cells\).*without --thin"):
+            check()
+
+
+def test_a_report_of_other_metrics_goes_when_metrics_are_replaced(trained):
+    folder = trained.folder.evaluation
+    folder.mkdir()
+    older = [folder / "report.html", folder / "zeros.csv"]
+    for path in older:
+        path.write_text("older")
+    with pytest.raises(DataError):
+        evaluate(trained, target="best")
+    assert all(path.exists() for path in older)
+    evaluate(trained, n_cells=100)
+    assert sorted(path.name for path in folder.iterdir()) == ["metrics.csv", "metrics.json"]
 
 
 def test_an_experiment_without_model_is_refused(experiment):
