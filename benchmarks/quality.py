@@ -6,6 +6,7 @@
 A random half of the target's cells is thinned once and becomes a batch of its own, so that one training gives both kinds
 of measures: thinned cells against the counts that were taken from them, and cells of the other batches against real cells
 of the target. Every parameter file is trained on these cells with every seed; what an earlier run made is used again.
+settings.json tells what that was made of; more seeds and parameter files can be added, all else needs another folder.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anndata
 import numpy as np
@@ -20,6 +22,7 @@ import pandas as pd
 from anndata import AnnData
 
 from benchmarks.measuring import machine, measure
+from discern.errors import ExperimentError, ParametersError, counted
 from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
 from discern.evaluation.findings import Findings
 from discern.evaluation.measures import INTEGRATION_LATENT, MEASURES, Measure
@@ -27,7 +30,10 @@ from discern.evaluation.measures_table import RECONSTRUCTED, judged_method
 from discern.evaluation.methods import POSTERIOR
 from discern.evaluation.table import Evaluation, read_evaluation
 from discern.evaluation.thinning import thin_half_of_batch
+from discern.io.file_digests import file_sha256
+from discern.io.json_files import read_json
 from discern.io.processed_cells import open_own_cells
+from discern.io.whole_files import replacing_file, write_json
 from discern.keys import BATCH
 from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment, read_experiments
@@ -41,16 +47,24 @@ class Comparison:
     """The models of one data set."""
 
     def __init__(self, arguments: argparse.Namespace):
-        """Write the input that all models are trained on."""
+        """Write the input that all models are trained on.
+
+        Raises:
+            ParametersError: Two parameter files have the same name.
+            ExperimentError: The folder was made with other settings.
+        """
         self.folder: Path = arguments.folder
         self.target: str = arguments.target
         self.labels: str = arguments.labels
         self.threads: int = arguments.threads
         self.input = self.folder / "cells.h5ad"
         self.folder.mkdir(parents=True, exist_ok=True)
+        check_settings(self.folder / "settings.json", settings_of(arguments))
         if not self.input.exists():
             cells = anndata.read_h5ad(arguments.data)
-            thinned_input(cells, self.target, self.labels, arguments.keep, arguments.cells).write_h5ad(self.input)
+            thinned = thinned_input(cells, self.target, self.labels, arguments.keep, arguments.cells)
+            with replacing_file(self.input) as temporary:
+                thinned.write_h5ad(temporary)
 
     def run(self, parameters: Path, seed: int) -> Evaluation:
         """Train with one parameter file and seed, and score."""
@@ -59,11 +73,12 @@ class Comparison:
             folder.mkdir(parents=True, exist_ok=True)
             own = folder / "parameters.json"
             own.write_text(json.dumps(self._content(parameters, folder, seed)), encoding="utf-8")
-            seconds = {}
-            for verb in ("process", "train"):
+            experiment = read_experiments(own)[0]
+            begun = experiment.folder.processed_file.is_file()  # by a run that was interrupted
+            for verb in ("train",) if begun else ("process", "train"):
                 command = [sys.executable, "-m", "discern", verb, str(own)]
-                seconds[verb] = measure(command, folder / _NAME, folder / f"{verb}.log").seconds
-            self._score(read_experiments(own)[0], seconds["train"]).write(folder)
+                seconds = measure(command, folder / _NAME, folder / f"{verb}.log").seconds
+            self._score(experiment, None if begun else seconds).write(folder)
         return read_evaluation(folder / "metrics.json")
 
     def _content(self, parameters: Path, folder: Path, seed: int) -> dict:
@@ -74,7 +89,7 @@ class Comparison:
         experiment["training"] |= {"seed": seed, "GPU": [], "parallel_pc": self.threads}
         return {"exp_param": {"experiments_dir": str(folder.absolute())}, "experiments": {_NAME: experiment}}
 
-    def _score(self, experiment: Experiment, seconds: float) -> Evaluation:
+    def _score(self, experiment: Experiment, seconds: float | None) -> Evaluation:
         findings = Findings(facts={"training_seconds": seconds})
         with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
             family = trained_family(experiment)
@@ -84,6 +99,56 @@ class Comparison:
             thinned = Thinned(experiment, thinned_name(self.target), self.input)
             compare_with_hidden(family, cells, thinned.batch, thinned.hidden, settings, findings)
         return findings.evaluation()
+
+
+def settings_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the results of a folder follow from.
+
+    Raises:
+        ParametersError: Two parameter files have the same name.
+    """
+    names = [parameters.stem for parameters in arguments.parameters]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ParametersError(
+            f"Folders and columns are named by parameter files, and {counted(len(twice), 'name')} of --parameters "
+            f"{'is' if len(twice) == 1 else 'are'} there more than once: {', '.join(twice)}. Give each file a name of its own."
+        )
+    return {
+        "target": arguments.target,
+        "labels": arguments.labels,
+        "keep": arguments.keep,
+        "cells": arguments.cells,
+        "data_sha256": file_sha256(arguments.data),
+        "parameters_sha256": {parameters.stem: file_sha256(parameters) for parameters in arguments.parameters},
+    }
+
+
+def check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a folder that was made with other settings, else record them; parameter files may come or be left out.
+
+    Args:
+        path: The file with the settings of the folder; a folder without it is taken as it is.
+        settings: What is asked for; see :func:`settings_of`.
+
+    Raises:
+        ExperimentError: A setting differs.
+    """
+    of_files = "parameters_sha256"
+    before = read_json(path) if path.exists() else {**settings}
+    differing = [
+        f"{name} ({before.get(name)!r} before, {value!r} now)"
+        for name, value in settings.items()
+        if name != of_files and before.get(name) != value
+    ]
+    known = before.get(of_files, {})
+    differing += [
+        f"the content of {name}.json" for name, now in settings[of_files].items() if known.get(name, now) != now
+    ]
+    if differing:
+        raise ExperimentError(
+            f"{path.parent} was made with other settings: {'; '.join(differing)}. Give another folder, or remove this one."
+        )
+    write_json(path, {**settings, of_files: known | settings[of_files]})
 
 
 def thinned_name(target: str) -> str:
@@ -129,7 +194,8 @@ def table(
 ) -> pd.DataFrame:
     """Return mean and spread (largest minus smallest) over seeds of every measure, and which parameters are better.
 
-    Worse is what is worse by more than the larger of the two spreads.
+    Worse is what is worse by more than the larger of the two spreads. How bad a value is counts for each seed, so that
+    errors in opposite directions do not make a good mean. The table is empty when no measure is finite everywhere.
 
     Args:
         found: Evaluations of several seeds by the name of the parameters; the first is compared with.
@@ -150,15 +216,23 @@ def table(
         for parameters, of_seeds in values.items():
             row |= {parameters: of_seeds.mean(), f"spread {parameters}": np.ptp(of_seeds)}
         for other in others:
-            gain = one.badness(values[first].mean()) - one.badness(values[other].mean())
+            gain = mean_badness(one, values[first]) - mean_badness(one, values[other])
             spread = max(np.ptp(values[first]), np.ptp(values[other]))
             row[f"{other} is"] = "better" if gain > 0 else "as good" if -gain <= spread else "worse"
         rows.append(row)
-    return pd.DataFrame(rows).set_index("measure")
+    columns = None if rows else ["measure", "better", *(name for one in found for name in (one, f"spread {one}"))]
+    return pd.DataFrame(rows, columns=columns).set_index("measure")
+
+
+def mean_badness(one: Measure, of_seeds: np.ndarray) -> float:
+    """Return how far the values of several seeds, (n_seeds,), are from good on average; smaller is better."""
+    return float(np.mean([one.badness(value) for value in of_seeds]))
 
 
 def summary(rows: pd.DataFrame) -> str:
     """Return in words how often the other parameters of a :func:`table` are better than the first, and where they are worse."""
+    if rows.empty:
+        return "no measure has a finite value for all parameters and seeds"
     told = []
     for column in (name for name in rows if name.endswith(" is")):
         counts = rows[column].value_counts()
@@ -180,7 +254,10 @@ def main() -> None:
     parser.add_argument("--cells", type=int, help="random sample of the cells")
     parser.add_argument("--threads", type=int, default=0, help="threads of training; 0 takes all")
     arguments = parser.parse_args()
-    comparison = Comparison(arguments)
+    try:
+        comparison = Comparison(arguments)
+    except (ParametersError, ExperimentError) as error:
+        parser.error(str(error))
     found: dict[str, list[Evaluation]] = {parameters.stem: [] for parameters in arguments.parameters}
     for seed in arguments.seeds:
         for parameters in arguments.parameters:
