@@ -11,11 +11,12 @@ from discern.errors import DataError, OptionalDependencyError
 from discern.evaluation.component_space import fit_space
 from discern.evaluation.findings import Findings
 from discern.evaluation.hidden_truth import hidden_truth_scores
-from discern.evaluation.methods import FLAT, RECONSTRUCTED, SPLIT_HALF, baseline_estimates, model_estimates
+from discern.evaluation.methods import FLAT, RECONSTRUCTED, SPLIT_HALF, TYPE_MEANS, baseline_estimates, model_estimates
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.reconstruction import latent_codes, reconstruct_into
 from discern.evaluation.sampling import choose_cells, choose_genes, type_codes
 from discern.evaluation.scoring import Cells, Reference, distribution_scores, mixing_scores, reference_scores
+from discern.evaluation.shared_genes import left_out, shared_genes
 from discern.evaluation.table import Method
 from discern.io.data import DISCERNData
 from discern.io.matrix_rows import rows_at
@@ -47,13 +48,22 @@ class Settings:
     others: Sequence[OtherEstimate] = ()
     prior: CountPrior | None = None
 
-    def types(self, obs: pd.DataFrame, parts: list[np.ndarray], findings: Findings) -> tuple[np.ndarray, list[str]]:
-        """Return the codes of all cells' types and their names; −1 and none without labels."""
+    def types(
+        self, obs: pd.DataFrame, parts: list[np.ndarray], findings: Findings, without: str
+    ) -> tuple[np.ndarray, list[str]]:
+        """Return the codes of all cells' types and their names; −1 and none without labels.
+
+        Args:
+            obs: Annotation of all cells.
+            parts: Positions of the cells of either side.
+            findings: Where a note goes when there is no type.
+            without: What is left out then.
+        """
         if self.labels is None:
             return np.full(len(obs), -1), []
         codes, names = type_codes(obs[self.labels], parts)
         if not names:
-            findings.note(f"No type of obs['{self.labels}'] has 20 cells on both sides: rows by type are left out.")
+            findings.note(f"No type of obs['{self.labels}'] has 20 cells on both sides: {without} left out.")
         return codes, names
 
 
@@ -89,16 +99,15 @@ def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings:
         findings: Where scores and notes go.
 
     Raises:
-        DataError: Target or labels cannot be used, or a file to compare with.
+        DataError: Target or labels cannot be used, or a file to compare with; or the data sets share no gene.
     """
     rng = np.random.default_rng(settings.seed)
     batches = cells.obs[BATCH].astype(str).to_numpy()
     sample = choose_cells(batches, settings.target, settings.n_cells, rng)
-    codes, names = settings.types(cells.obs, [sample.others, sample.reference, sample.learnt], findings)
-    genes = _genes(cells, np.union1d(sample.reference, sample.learnt), settings.others)
-    others, real, learnt = (
-        _Part.of(cells, part, genes, codes) for part in (sample.others, sample.reference, sample.learnt)
-    )
+    positions = [sample.others, sample.reference, sample.learnt]
+    codes, names = settings.types(cells.obs, positions, findings, "rows by type are")
+    genes = _genes(cells, positions, np.union1d(sample.reference, sample.learnt), settings.others, findings)
+    others, real, learnt = (_Part.of(cells, part, genes, codes) for part in positions)
     space = fit_space(np.concatenate([real.cells.expression, learnt.cells.expression]))
     reference = Reference(real.cells, space, len(names))
     findings.facts |= {
@@ -135,12 +144,31 @@ def _estimates(
     yield from baseline_estimates(others.cells, learnt)
 
 
-def _genes(cells: ProcessedCells, of_target: np.ndarray, others: Sequence[OtherEstimate]) -> np.ndarray:
-    allowed = np.ones(cells.n_vars, dtype=bool)
+def _genes(
+    cells: ProcessedCells,
+    positions: Sequence[np.ndarray],
+    of_target: np.ndarray,
+    others: Sequence[OtherEstimate],
+    findings: Findings,
+) -> np.ndarray:
+    """Return the positions of the genes that are compared, ascending.
+
+    Args:
+        cells: Processed cells.
+        positions: Those that are compared, in parts.
+        of_target: Those from the target batch, in which the genes vary, ascending.
+        others: Estimates of other tools; genes that one of them lacks are left out.
+        findings: Where a note goes on genes that not all data sets measured.
+    """
+    compared = np.concatenate(positions)
+    allowed = shared_genes(cells, compared)
+    if note := left_out(cells, compared, allowed):
+        findings.note(note)
     for other in others:
         allowed &= cells.var_names.isin(other.genes())
         if not allowed.any():
-            raise DataError(f"{other.path} has no gene of the processed data. Name its genes as they are there.")
+            which = "of the processed data that all data sets measured" if note else "of the processed data"
+            raise DataError(f"{other.path} has no gene {which}. Name its genes as they are there.")
     return choose_genes(rows_at(cells.expression, of_target), allowed)
 
 
@@ -171,6 +199,9 @@ def compare_with_hidden(
         hidden: Gives the counts taken from cells, by names of cells and genes, (n_cells, n_genes).
         settings: What is compared; the target is the batch whose other half was thinned.
         findings: Where scores and notes go.
+
+    Raises:
+        DataError: No cell of one side is left, or the data sets share no gene.
     """
     rng = np.random.default_rng(settings.seed)
     batches = cells.obs[BATCH].astype(str).to_numpy()
@@ -180,8 +211,8 @@ def compare_with_hidden(
     ]
     if not min(map(len, positions)):
         raise DataError(f"No cell of '{batch}' or '{settings.target}' is left after thinning. Thin less: --thin 0.5.")
-    codes, _ = settings.types(cells.obs, positions, findings)
-    genes = choose_genes(rows_at(cells.expression, positions[1]), np.ones(cells.n_vars, dtype=bool))
+    codes, _ = settings.types(cells.obs, positions, findings, f"'{TYPE_MEANS.name}' of hidden counts is")
+    genes = _genes(cells, positions, positions[1], (), findings)
     thinned, learnt = (_Part.of(cells, part, genes, codes) for part in positions)
     taken = hidden(thinned.data.obs_names, thinned.data.var_names)
     truth = _log_expression(taken, cells.transform.library_size)[:, genes]

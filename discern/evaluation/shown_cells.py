@@ -12,6 +12,7 @@ from discern.evaluation.component_space import N_COMPONENTS, leading_loadings
 from discern.evaluation.marker_genes import MarkerGenes, marker_genes
 from discern.evaluation.neighbourhoods import Neighbourhood, neighbourhood
 from discern.evaluation.sampling import choose_genes, type_codes
+from discern.evaluation.shared_genes import shared_genes
 from discern.evaluation.shown_decoding import Decoding, decode
 from discern.evaluation.type_moments import type_moments
 from discern.io.processed_cells import ProcessedCells
@@ -22,6 +23,7 @@ from discern.umap_pictures import umap_coordinates
 N_SHOWN = 2000
 MEASURED_SPACE, LATENT_SPACE, RECONSTRUCTED_SPACE = "as measured", "latent codes", "reconstructed"
 NO_TYPE = "no type"
+_FEWEST = 10  # cells of a type and batch whose variance is looked at
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class ShownCells:
         coordinates: UMAP coordinates, (n_cells, 2), by the name of the space.
         neighbourhoods: What the neighbours of cells are, by the name of the space.
         decoding: Cells after decoding.
-        spread: Median over genes of the variance within types of reconstructed cells of other batches, as multiple of
-            that of averages over 15 neighbours; NaN without such cells.
+        spread: Median over genes of the variance of reconstructed cells within a type and batch, other than the target
+            batch, as multiple of that of averages over 15 neighbours; NaN without such cells.
         markers: Marker genes of types; None without labels.
     """
 
@@ -66,15 +68,16 @@ def shown_cells(
         labels: obs column of cell types; None: there are none.
         seed: Chooses the cells and drives UMAP.
         n_cells: Cells to choose at most.
+
+    Raises:
+        DataError: The data sets of these cells share no gene.
     """
     names = cells.obs[BATCH].astype(str).to_numpy()
     positions = balanced_positions(names == target, n_cells, np.random.default_rng(seed))
     data = cells.at(positions)
     of_target = names[positions] == target
     expression = sparse.csr_matrix(data.X)
-    genes = choose_genes(
-        expression[of_target] if of_target.sum() > 1 else expression, np.ones(cells.n_vars, dtype=bool)
-    )
+    genes = choose_genes(expression[of_target] if of_target.sum() > 1 else expression, shared_genes(cells, positions))
     decoding = decode(family, ProcessedCells.of(data), target, genes, of_target)
     measured = expression[:, genes].toarray().astype(np.float32, copy=False)
     codes, types = _types(data.obs, labels)
@@ -125,8 +128,9 @@ def spread_within_types(
 ) -> float:
     """Return how much reconstructed cells vary within a type, as multiple of averages over 15 neighbours.
 
-    The noise of counting is in neither, so that a small number means that cells of a type were made alike. Taken is the
-    median over genes and types; cells without a type are one of their own when there are no types.
+    The noise of counting is in neither, so that a small number means that cells of a type were made alike. Cells of
+    different batches are not pooled: what differs between batches is in the averages and not in the reconstruction.
+    Taken is the median over genes, types and batches; cells without a type are one of their own when there are no types.
 
     Args:
         reconstructed: Log expression, (n_cells, n_genes).
@@ -135,18 +139,25 @@ def spread_within_types(
         batches: Codes of their batches, (n_cells,).
 
     Returns:
-        The ratio; NaN where no type has ten cells or nothing varies.
+        The ratio; NaN where no type has ten cells of one batch or nothing varies.
     """
-    groups = np.zeros_like(types) if (types < 0).all() else types
-    if not len(groups):
+    groups, n_groups = _large_groups(np.zeros_like(types) if (types < 0).all() else types, batches)
+    if not n_groups:
         return float("nan")
-    n_types = int(groups.max()) + 1
     smoothed = smooth_within_batches(measured, batches)
-    before, after = (type_moments(one, groups, n_types) for one in (smoothed, reconstructed))
-    large = before.n_cells >= 10
-    varies = before.variance[large] > 0
-    ratios = after.variance[large][varies] / before.variance[large][varies]
+    before, after = (type_moments(one, groups, n_groups).variance for one in (smoothed, reconstructed))
+    varies = before > 0
+    ratios = after[varies] / before[varies]
     return float(np.median(ratios)) if ratios.size else float("nan")
+
+
+def _large_groups(types: np.ndarray, batches: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return codes of type and batch together, (n_cells,), −1 for groups of fewer than ten cells; and their number."""
+    pairs, groups = np.unique(np.stack([types, batches]), axis=1, return_inverse=True)
+    groups = groups.ravel()
+    large = (pairs[0] >= 0) & (np.bincount(groups, minlength=pairs.shape[1]) >= _FEWEST)
+    codes = np.where(large, np.cumsum(large) - 1, -1)
+    return codes[groups], int(large.sum())
 
 
 def _types(obs: pd.DataFrame, labels: str | None) -> tuple[np.ndarray, pd.Series | None]:

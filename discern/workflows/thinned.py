@@ -1,23 +1,30 @@
 """The sub-experiment of ``evaluate --thin``: counts are taken from half of the target's cells, and must be recovered."""
 
 import copy
+import json
+import logging
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import anndata
+import h5py
 import numpy as np
 import pandas as pd
 from anndata import AnnData
+from anndata.io import read_elem
 from scipy import sparse
 
 from discern.config.loading import experiment_config
 from discern.errors import DataError, counted
+from discern.evaluation.shared_genes import left_out, shared_genes
 from discern.evaluation.thinning import HIDDEN, thin_half_of_batch
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.json_files import read_json
+from discern.io.matrix_rows import SelectedColumns, rows_at, rows_of
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import open_own_cells
+from discern.io.record_format import genes_digest
 from discern.io.whole_files import remove_folder, write_json
 from discern.io.writing import write_h5ad
 from discern.keys import BATCH
@@ -29,6 +36,7 @@ from discern.workflows.train import train
 _FOLDER = "thinned"
 _COUNTS_FILE = "thinned_counts.h5ad"
 _SETTINGS_FILE = "thinned.json"
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,10 +54,16 @@ class Thinned:
     counts_file: Path
 
     def hidden(self, cells: pd.Index, genes: pd.Index) -> sparse.csr_matrix:
-        """Return the counts that were taken away from these cells, (n_cells, n_genes)."""
-        adata = anndata.read_h5ad(self.counts_file)
-        rows, columns = adata.obs_names.get_indexer(cells), adata.var_names.get_indexer(genes)
-        return sparse.csr_matrix(adata.layers[HIDDEN])[rows][:, columns]
+        """Return the counts that were taken away from these cells, (n_cells, n_genes); no others are read."""
+        with h5py.File(self.counts_file, "r") as file:
+            rows, columns = _names(file["obs"]).get_indexer(cells), _names(file["var"]).get_indexer(genes)
+            order = np.argsort(rows, kind="stable")
+            taken = rows_at(SelectedColumns(rows_of(file["layers"][HIDDEN]), columns), rows[order])
+        return taken[np.argsort(order)]
+
+
+def _names(table: h5py.Group) -> pd.Index:
+    return pd.Index(read_elem(table[table.attrs["_index"]]))
 
 
 def train_thinned(
@@ -58,7 +72,8 @@ def train_thinned(
     """Thin a random half of the target batch's cells, process and train with the parameters of the experiment.
 
     The folder is ``evaluation/thinned``. Called again with the same data and settings, work goes on where it stopped.
-    The filter of cells is not applied again: thinned cells would not pass it.
+    The filter of cells is not applied again: thinned cells would not pass it. Genes that not all data sets measured are
+    left out.
 
     Args:
         experiment: A processed experiment.
@@ -68,7 +83,8 @@ def train_thinned(
         gpus: GPUs to use in place of the configured ones.
 
     Raises:
-        DataError: The target does not occur or has fewer than two cells.
+        DataError: The target does not occur or has fewer than two cells, its counts are no whole numbers, or the data
+            sets share no gene.
     """
     folder = ExperimentFolder(experiment.folder.evaluation / _FOLDER)
     batch = _unused_name(target, read_annotation(experiment.folder.processed_file).batches)
@@ -112,19 +128,33 @@ def _sub_experiment(experiment: Experiment, folder: ExperimentFolder) -> Experim
 def _settings(
     experiment: Experiment, thinned: Experiment, target: str, keep: float, keep_column: str | None
 ) -> dict[str, Any]:
-    cells = read_annotation(experiment.folder.processed_file).cells_sha256
-    return {
-        "target": target,
-        "keep": keep,
-        "labels": keep_column,
-        "seed": experiment.config.training.seed,
-        "cells_sha256": cells,
-        "parameters": thinned.content,
-    }
+    known = read_annotation(experiment.folder.processed_file)
+    with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
+        shared = shared_genes(cells, np.arange(cells.n_obs))
+        return {
+            "target": target,
+            "keep": keep,
+            "labels": keep_column,
+            "labels_sha256": None if keep_column is None else _text_digest(cells.obs[keep_column]),
+            "seed": experiment.config.training.seed,
+            "cells_sha256": known.cells_sha256,
+            "genes_sha256": genes_digest(cells.var_names[shared]),
+            "parameters": thinned.content,
+        }
+
+
+def _text_digest(labels: pd.Series) -> str:
+    return sha256(json.dumps(list(labels.astype(str))).encode()).hexdigest()
 
 
 def _write_counts(experiment: Experiment, thinned: Thinned, target: str, keep: float, keep_column: str | None) -> None:
-    with open_own_cells(experiment.folder, experiment.config.training.batch_size) as cells:
+    """Write the raw input of the sub-experiment; it cannot tell unmeasured genes from zeros, so they are left out."""
+    with open_own_cells(experiment.folder, experiment.config.training.batch_size) as all_genes:
+        everywhere = np.arange(all_genes.n_obs)
+        shared = shared_genes(all_genes, everywhere)
+        if note := left_out(all_genes, everywhere, shared):
+            _LOGGER.info("In the sub-experiment %s", note)
+        cells = all_genes if shared.all() else all_genes.with_genes(all_genes.var_names[shared])
         batches = cells.obs[BATCH].astype(str).to_numpy()
         n_of_target = int((batches == target).sum())
         if n_of_target < 2:
