@@ -13,7 +13,7 @@ from discern.cli.main import cli
 from discern.cli.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_OUTPUT = {"c-plain-output", "c-imports", "c-parameters"}
+WITHOUT_OUTPUT = {"c-plain-output", "c-imports", "c-parameters", "c-evaluate"}
 PICTURES = {"c-losses", "c-umap", "c-genes-per-cell", "c-fold-changes"}
 MOST_BYTES = 1_500_000
 ABSOLUTE_PATH = re.compile(r"(?<![\w.])/(?:home|root|tmp|var|work|Users|usr|opt|mnt|builds)/|\b[A-Z]:\\")
