@@ -42,10 +42,16 @@ class ProjectedContent:
         """Return the values of one layer in the type they are written in.
 
         Raises:
-            DataError: A value is too large for the type.
+            DataError: A value is too large for the type, or not finite.
         """
-        if values.size and values.max() > np.finfo(self.dtype).max:
-            raise DataError(f"An estimate of {values.max():.4g} does not fit into {self.dtype}. Write float32 instead.")
+        largest = values.max(initial=0.0)  # NaN where any value is
+        if not np.isfinite(largest):
+            raise DataError(
+                f"The model gives estimates of {largest}. Train it anew with a lower training.optimizer.learning_rate, and look "
+                "whether these cells are like those it was trained on."
+            )
+        if largest > np.finfo(self.dtype).max:
+            raise DataError(f"An estimate of {largest:.4g} does not fit into {self.dtype}. Write float32 instead.")
         return values.astype(self.dtype, copy=False)
 
 

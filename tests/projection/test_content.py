@@ -72,3 +72,10 @@ def test_values_that_do_not_fit_the_type_are_refused():
         content.as_layer(np.array([70000.0], np.float32))
     kept = np.ones(3, np.float32)
     assert ProjectedContent().as_layer(kept) is kept
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_estimates_that_are_not_finite_are_refused(value, dtype):
+    with pytest.raises(DataError, match=f"The model gives estimates of {value}. Train it anew"):
+        ProjectedContent(dtype=dtype).as_layer(np.array([[1.0, value]], np.float32))
