@@ -62,6 +62,7 @@ def test_training_goes_on_where_it_ended_and_saves(model, data, tmp_path):
     assert any((ours != old).any() for ours, old in zip(weights(model), before, strict=True))
 
 
+@pytest.mark.slow
 def test_the_same_seed_trains_the_same_model(parameters, data):
     found = []
     for _ in range(2):

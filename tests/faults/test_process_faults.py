@@ -76,6 +76,7 @@ def test_a_full_disk_leaves_earlier_results(parameters, tmp_path, whole):
     assert results(tmp_path / "one") == whole[0]
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment(parameters, tmp_path, whole):
     expected, seconds = whole
     moments = np.random.default_rng(0).uniform(0.3, 1.0, 5) * seconds

@@ -230,6 +230,7 @@ def test_another_signal_ends_at_once(monkeypatch):
     assert sent == [signal.SIG_DFL, signal.SIGINT]
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_the_code_of_the_signal_and_holds_the_lock(golden_dir, processed, tmp_path):
     copied(processed, tmp_path)
     path = write_parameters(golden_dir, tmp_path, "run", max_steps=100_000, early_stopping=None)
@@ -282,6 +283,7 @@ def survive_kills(golden_dir, processed, folder, n_kills, n_epochs):
     print(f"epochs on disk after the kills: {epochs}")
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment(golden_dir, processed, tmp_path):
     survive_kills(golden_dir, processed, tmp_path, n_kills=3, n_epochs=40)
 

@@ -163,6 +163,7 @@ def test_the_same_cells_again_are_refused(experiment, input_paths):
     assert contents(experiment.folder.path) == before
 
 
+@pytest.mark.slow
 def test_genes_in_another_order_train_the_same(experiment, shuffled_genes, tmp_path, extended_folder):
     (tmp_path / "other").mkdir()
     shuffled_genes.write_h5ad(tmp_path / "other" / "input_b2.h5ad")

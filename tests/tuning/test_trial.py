@@ -150,6 +150,7 @@ def test_a_checkpoint_is_taken_up_with_the_same_bits(whole, search_of, tmp_path)
     assert values(whole._folder.read_results()) == values(second._folder.read_results())
 
 
+@pytest.mark.slow
 def test_a_trial_that_died_repeats_its_reports_and_goes_on_with_the_same_bits(whole, search_of):
     folder = search_of("died")
     trial_of(folder).train()
@@ -197,6 +198,7 @@ def test_a_change_of_the_sample_goes_on_with_the_weights_of_another(search_of, t
     assert [one["sample"]["rate"] for one in lines] == [1e-3, 2e-3]
 
 
+@pytest.mark.slow
 def test_models_are_compared_anew_when_the_loss_is_weighed_otherwise(search_of, tmp_path):
     """A smaller weight must not make a worse model the best one for ever, nor a larger one keep what came before."""
     space = {"model": {"wae_lambda": {"type": "loguniform", "name": "weight", "args": [0, 8]}}}

@@ -229,6 +229,7 @@ def test_others_add_and_project_their_cells_without_mine(shared, trained_folder,
     )
 
 
+@pytest.mark.slow
 def test_a_reference_grows_without_its_cells(shared, tmp_path, caplog):
     found = import_experiment(shared, tmp_path)
     n_elsewhere = read_description(found.folder.best_model)[2].n_train_cells
