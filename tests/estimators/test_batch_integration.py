@@ -74,6 +74,7 @@ def test_the_same_seed_trains_the_same_model(parameters, data):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_published_callbacks_are_called(model, data, exp_folder):
     limits = {"delay": 0, "patience": 0, "min_delta": 1e9}
     history = model.training(data, create_callbacks(limits, exp_folder), max_steps=10)

@@ -57,6 +57,7 @@ def test_without_types_all_cells_are_compared(reference):
     assert sorted(distribution_scores(untyped, reference, 0)) == ["classifier_auc_all_cells", "mmd_all_cells"]
 
 
+@pytest.mark.slow
 def test_scores_follow_the_seed(reference):
     first, again, other = (distribution_scores(cells(1), reference, seed) for seed in (1, 1, 2))
     assert first == again != other

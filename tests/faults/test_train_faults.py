@@ -359,6 +359,7 @@ def test_a_finished_training_says_so_and_does_nothing(trained, caplog):
     assert {path: path.read_bytes() for path in trained.folder.path.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_more_epochs_give_the_bits_of_one_run(run, whole, caplog):
     caplog.set_level(logging.INFO)
     assert train(configured(run, max_steps=2)).epochs == 2

@@ -90,6 +90,7 @@ def test_a_share_of_the_old_cells_is_trained_on_again(experiment, input_paths, r
     assert (result.n_cells, panels) == (sum(new.values()), {0})
 
 
+@pytest.mark.slow
 def test_genes_that_were_not_measured_train_and_project(experiment, query, tmp_path, seen_training):
     lacking = query.var_names[::10]
     query[:, ~query.var_names.isin(lacking)].copy().write_h5ad(tmp_path / "query.h5ad")
@@ -154,6 +155,7 @@ def test_three_rounds_have_the_cells_and_labels_of_one(experiment, query, tmp_pa
     assert read_description(experiment.folder.best_model)[2].n_batches == 5
 
 
+@pytest.mark.slow
 def test_training_on_all_cells_starts_from_the_loss_of_the_widened_model(experiment, input_paths):
     train_online(experiment, input_paths[2])
     folder = experiment.folder
