@@ -7,6 +7,7 @@ import numpy as np
 
 from discern.errors import DataError
 from discern.io.file_digests import file_sha256
+from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import ProcessedCells, open_own_cells
 from discern.io.sealed_hdf5 import is_whole, sealed_hdf5
 from discern.io.whole_files import replacing_file
@@ -14,11 +15,11 @@ from discern.models.contract import ModelFamily
 from discern.projection.count_prior import CountPrior, fit_count_prior
 from discern.workflows.experiment import Experiment
 
-_MODEL = "model_sha256"
+_MODEL, _CELLS = "model_sha256", "cells_sha256"
 
 
 def count_prior_of(experiment: Experiment, family: ModelFamily, cells: ProcessedCells | None = None) -> CountPrior:
-    """Return the prior of counts, read from the experiment's folder where it belongs to this model, else fitted and kept.
+    """Return the prior of counts, read from the folder where it belongs to this model and these cells, else fitted and kept.
 
     Args:
         experiment: A trained experiment.
@@ -30,10 +31,14 @@ def count_prior_of(experiment: Experiment, family: ModelFamily, cells: Processed
         DiscernError: The family estimates something else than expression.
     """
     folder = experiment.folder
-    path, model = folder.count_prior, file_sha256(folder.best_model) or ""
+    path = folder.count_prior
+    belongs_to = {
+        _MODEL: file_sha256(folder.best_model) or "",
+        _CELLS: read_annotation(folder.processed_file).cells_sha256,
+    }
     if path.is_file() and is_whole(path):
         with h5py.File(path, "r") as file:
-            if file.attrs[_MODEL] == model:
+            if {name: file.attrs.get(name) for name in belongs_to} == belongs_to:
                 return CountPrior(file["size"][()], file["ratio"][()])
     with nullcontext(cells) if cells else open_own_cells(folder, experiment.config.training.batch_size) as own:
         if not own.n_obs:
@@ -43,6 +48,6 @@ def count_prior_of(experiment: Experiment, family: ModelFamily, cells: Processed
             )
         prior = fit_count_prior(family, own)
     with replacing_file(path) as temporary, sealed_hdf5(temporary) as file:
-        file.attrs[_MODEL] = model
+        file.attrs.update(belongs_to)
         file["size"], file["ratio"] = (np.asarray(values, dtype=np.float32) for values in (prior.size, prior.ratio))
     return prior

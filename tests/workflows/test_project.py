@@ -125,20 +125,25 @@ class TestPosteriorCounts:
         (path,) = project(published, content=self.CONTENT)
         np.testing.assert_array_equal(anndata.read_h5ad(path).layers["posterior_counts"], first)
 
-    @pytest.mark.parametrize("damage", ["other model", "a flipped bit"])
-    def test_a_prior_of_another_model_or_damaged_is_fitted_anew(self, published, damage):
+    @pytest.mark.parametrize("damage", ["model", "cells", "a flipped bit"])
+    def test_a_prior_of_another_model_or_other_cells_or_damaged_is_fitted_anew(self, published, damage):
         project(published, content=self.CONTENT)
         prior = published.folder.count_prior
         whole = prior.read_bytes()
-        if damage == "other model":
+        if damage != "a flipped bit":
+            with h5py.File(prior, "r") as file:
+                content = dict(file.attrs), {name: file[name][()] for name in file}
             with sealed_hdf5(prior) as file:
-                file.attrs["model_sha256"] = "0"
+                file.attrs.update(content[0] | {f"{damage}_sha256": "0"})
+                for name, values in content[1].items():
+                    file[name] = values
         else:
             prior.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
         project(published, content=self.CONTENT)
         with h5py.File(prior, "r") as file:
             assert file["size"].shape == (200,)
             assert file["ratio"].shape == (3, 200)
+            assert "0" not in (file.attrs["model_sha256"], file.attrs["cells_sha256"])
 
     def test_other_cells_use_the_prior_of_the_model(self, published, others):
         (path,) = project(published, filename=others, content=self.CONTENT)
