@@ -24,6 +24,11 @@ def np_one_hot(labels: pd.Series | pd.Categorical) -> np.ndarray:
     return one_hot
 
 
+def batch_names(obs: pd.DataFrame) -> list[str]:
+    """Return the names of the batches in the order of their categories, which is that of the model's label columns."""
+    return [str(name) for name in obs[BATCH].cat.categories]
+
+
 def batch_codes(obs: pd.DataFrame, batches: Sequence[str]) -> np.ndarray:
     """Return the index of every cell's batch in ``batches``, matched by name, int64 (n_cells,).
 

@@ -5,11 +5,11 @@ import hashlib
 import numpy as np
 from anndata import AnnData
 
-from discern.io.batch_labels import batch_codes
+from discern.io.batch_labels import batch_codes, batch_names
 from discern.io.measured_genes import GenePanels
 from discern.io.record_format import genes_digest, require_counts, require_library_size
 from discern.io.transform import InputTransform
-from discern.keys import BATCH, COUNTS, MEASURED
+from discern.keys import COUNTS, MEASURED
 
 
 def minibatches_digest(adata: AnnData, cells: np.ndarray, transform: InputTransform, batch_size: int) -> str:
@@ -22,7 +22,7 @@ def minibatches_digest(adata: AnnData, cells: np.ndarray, transform: InputTransf
         batch_size: Cells per minibatch.
     """
     counts = require_counts(adata.layers.get(COUNTS), "The data")[cells]
-    batches = [str(name) for name in adata.obs[BATCH].cat.categories]
+    batches = batch_names(adata.obs)
     panels = GenePanels.of(adata.obs, adata.varm.get(MEASURED), adata.var_names)
     scaling = transform.scaling
     arrays = [

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from discern.errors import DataError, DiscernError, ExperimentError
+from discern.io.batch_labels import batch_names
 from discern.io.checksums import damage_of_sealed
 from discern.io.content_digest import minibatches_digest
 from discern.io.experiment_folder import ExperimentFolder
@@ -58,7 +59,7 @@ class DISCERNData(anndata.AnnData):
     @property
     def batches(self) -> list[str]:
         """Batch names in the order of the model's label columns."""
-        return [str(name) for name in self.obs[BATCH].cat.categories]
+        return batch_names(self.obs)
 
     @property
     def transform(self) -> InputTransform:

@@ -13,6 +13,7 @@ from anndata import AnnData
 from anndata.io import read_elem
 
 from discern.errors import DataError, ExperimentError
+from discern.io.batch_labels import batch_names
 from discern.io.data import DISCERNData, reading_processed, require_preprocessed
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_at, rows_of
@@ -93,7 +94,7 @@ class ProcessedCells:
     @property
     def batches(self) -> list[str]:
         """Batch names in the order of the label columns."""
-        return [str(name) for name in self.obs[BATCH].cat.categories]
+        return batch_names(self.obs)
 
     @property
     def transform(self) -> InputTransform:

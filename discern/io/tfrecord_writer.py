@@ -11,7 +11,7 @@ import pandas as pd
 from anndata import AnnData
 from scipy import sparse
 
-from discern.io.batch_labels import batch_codes
+from discern.io.batch_labels import batch_codes, batch_names
 from discern.io.cells_digest import cells_digest
 from discern.io.measured_genes import GenePanels
 from discern.io.record_format import (
@@ -30,7 +30,7 @@ from discern.io.record_format import (
     serialise_cells,
 )
 from discern.io.whole_files import replacing_file, replacing_folder, write_json
-from discern.keys import BATCH, COUNTS, MEASURED, SPLIT, TRAIN, VALID
+from discern.keys import COUNTS, MEASURED, SPLIT, TRAIN, VALID
 
 CELLS_PER_SHARD = 8192
 _SPLITS = {TRAINING: TRAIN, VALIDATION: VALID}
@@ -109,7 +109,7 @@ class CellLabels:
     def of(cls, annotation: AnnData, gene_dtype: str, value_dtype: str) -> "CellLabels":
         """Take the labels from processed data; their matrices are not used."""
         obs = annotation.obs
-        codes = batch_codes(obs, _batch_names(obs))
+        codes = batch_codes(obs, batch_names(obs))
         panels = GenePanels.of(obs, annotation.varm.get(MEASURED), annotation.var_names)
         return cls(codes, require_library_size(obs), gene_dtype, value_dtype, panels)
 
@@ -163,7 +163,7 @@ def write_schema(
     schema = RecordSchema(
         n_genes=annotation.n_vars,
         genes_sha256=genes_digest(annotation.var_names),
-        batches=_batch_names(annotation.obs),
+        batches=batch_names(annotation.obs),
         gene_dtype=labels.gene_dtype,
         value_dtype=labels.value_dtype,
         splits={split: [shard.measured(folder) for shard in shards] for split, shards in splits.items()},
@@ -173,10 +173,6 @@ def write_schema(
     )
     write_json(folder / SCHEMA_FILE, schema.to_json())
     return schema
-
-
-def _batch_names(obs: pd.DataFrame) -> list[str]:
-    return [str(name) for name in obs[BATCH].cat.categories]
 
 
 def _slices(cells: np.ndarray, size: int) -> Iterable[np.ndarray]:

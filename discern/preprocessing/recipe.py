@@ -14,6 +14,7 @@ from anndata import AnnData
 
 from discern import keys
 from discern.errors import DataError, counted
+from discern.io.batch_labels import batch_names
 from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.merging import JoinedAnnotation, join_annotation
@@ -346,7 +347,7 @@ class WAERecipe:
 
     @property
     def _batches(self) -> list[str]:
-        return [str(name) for name in self.sc_raw.obs[keys.BATCH].cat.categories]
+        return batch_names(self.sc_raw.obs)
 
     @property
     def _codes(self) -> np.ndarray:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from discern import __version__
@@ -19,20 +18,18 @@ from discern.evaluation.shown_cells import shown_cells
 from discern.io.processed_cells import ProcessedCells, open_own_cells
 from discern.io.provenance import read_steps
 from discern.io.whole_files import write_text
-from discern.keys import BATCH, CELLTYPE, VALID
+from discern.keys import BATCH, CELLTYPE
 from discern.models.contract import ModelFamily
 from discern.plotting.losses import loss_table
 from discern.plotting.zero_calibration import write_calibration
 from discern.plotting.zeros import ZEROS_FILE
-from discern.preprocessing.config import SplitConfig
-from discern.preprocessing.splitting import draw_for_mmd, split_cells
 from discern.projection.count_prior import CountPrior
 from discern.training.devices import set_gpu_and_threads
 from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment
 from discern.workflows.project import trained_family
 from discern.workflows.readiness import require_ready
-from discern.workflows.thinned import train_thinned
+from discern.workflows.thinned import require_halves, train_thinned
 from discern.workflows.working_alone import working_alone
 
 DEFAULT_CELLS = 10_000
@@ -133,36 +130,6 @@ def _write_report(experiment: Experiment, shown: Experiment, settings: Settings,
     record = Record(read_steps(folder.provenance) or [], history)
     write_text(paths[-1], report_page(findings.evaluation(), sample, record))
     return paths
-
-
-def require_halves(batches: np.ndarray, target: str, thin: float, split: SplitConfig) -> None:
-    """Refuse to thin half of a batch when training or validation cells of a half would be missing.
-
-    Args:
-        batches: The batch of every cell, (n_cells,).
-        target: The batch to thin half of.
-        thin: Probability to keep a count.
-        split: How the sub-experiment is split.
-
-    Raises:
-        DataError: They would be missing.
-    """
-    of_target = np.flatnonzero(batches == target)
-    if len(of_target) < 2:
-        return  # refused for this, whether or not counts are thinned
-    halves = batches.astype(object)
-    halves[of_target[: len(of_target) // 2]] = f"{target} (thinned)"
-    codes, names = pd.factorize(halves)
-    rng = np.random.default_rng(0)
-    try:
-        roles = split_cells(rng, codes, names, split)
-        draw_for_mmd(rng, split.mmd_cells, roles == VALID, codes)
-    except DataError as error:
-        raise DataError(
-            f"--thin {thin:g} makes two batches of the {len(of_target)} cells of '{target}', which cannot be split: {error} "
-            "Evaluate without --thin, give a larger batch with --target, or change input_ds.split, then process and train "
-            "anew."
-        ) from error
 
 
 def _compare_thinned(

@@ -27,7 +27,9 @@ from discern.io.processed_cells import open_own_cells
 from discern.io.record_format import genes_digest
 from discern.io.whole_files import remove_folder, write_json
 from discern.io.writing import write_h5ad
-from discern.keys import BATCH
+from discern.keys import BATCH, VALID
+from discern.preprocessing.config import SplitConfig
+from discern.preprocessing.splitting import draw_for_mmd, split_cells
 from discern.workflows.experiment import Experiment
 from discern.workflows.process import process
 from discern.workflows.provenance import run_recorded
@@ -99,6 +101,36 @@ def train_thinned(
         run_recorded("process", found.experiment, process, {})
     run_recorded("train", found.experiment, train, {"gpus": gpus})
     return found
+
+
+def require_halves(batches: np.ndarray, target: str, thin: float, split: SplitConfig) -> None:
+    """Refuse to thin half of a batch when training or validation cells of a half would be missing.
+
+    Args:
+        batches: The batch of every cell, (n_cells,).
+        target: The batch to thin half of.
+        thin: Probability to keep a count.
+        split: How the sub-experiment is split.
+
+    Raises:
+        DataError: They would be missing.
+    """
+    of_target = np.flatnonzero(batches == target)
+    if len(of_target) < 2:
+        return  # refused for this, whether or not counts are thinned
+    halves = batches.astype(object)
+    halves[of_target[: len(of_target) // 2]] = _unused_name(target, list(set(batches)))
+    codes, names = pd.factorize(halves)
+    rng = np.random.default_rng(0)
+    try:
+        roles = split_cells(rng, codes, names, split)
+        draw_for_mmd(rng, split.mmd_cells, roles == VALID, codes)
+    except DataError as error:
+        raise DataError(
+            f"--thin {thin:g} makes two batches of the {len(of_target)} cells of '{target}', which cannot be split: {error} "
+            "Evaluate without --thin, give a larger batch with --target, or change input_ds.split, then process and train "
+            "anew."
+        ) from error
 
 
 def _unused_name(target: str, batches: list[str]) -> str:

@@ -11,6 +11,7 @@ from scipy import sparse
 from discern.available_cpus import available_cpus
 from discern.config.experiment import ExperimentConfig
 from discern.errors import DataError, DiscernError, ParametersError, counted
+from discern.io.batch_labels import batch_names
 from discern.io.input_checks import check_rows
 from discern.io.merging import JoinedAnnotation, join_annotation
 from discern.io.naming import input_names
@@ -119,7 +120,7 @@ def _check_kept(
         f"{n_cells} of {merged.n_obs} cells, {n_genes} of {merged.n_vars} genes"
     )
     codes = merged.obs[BATCH].cat.codes.to_numpy(dtype=np.int64)
-    batches = [str(name) for name in merged.obs[BATCH].cat.categories]
+    batches = batch_names(merged.obs)
     before, after = (np.bincount(one, minlength=len(batches)) for one in (codes, codes[kept.cells]))
     for name, n_before, n_after in zip(batches, before, after, strict=True):
         report.lines.append(f"batch '{name}': {n_after} of {n_before} cells")

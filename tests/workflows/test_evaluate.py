@@ -17,9 +17,9 @@ from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.table import read_evaluation
 from discern.preprocessing.config import SplitConfig
 from discern.workflows.evaluate import evaluate as evaluate_and_report
-from discern.workflows.evaluate import require_halves
 from discern.workflows.experiment import read_experiments
 from discern.workflows.process import process
+from discern.workflows.thinned import require_halves
 from discern.workflows.train import train
 
 evaluate = partial(evaluate_and_report, report=False)
