@@ -172,13 +172,15 @@ class DISCERN:
         self._optimizer = self._optimizer or self.get_optimizer()
         family.compile(self._optimizer, wants_xla(self.config.training.XLA), self._scale)
         epochs = range(self.start_step, max_steps)
+        callbacks = list(callbacks or ())
+        stops = any(isinstance(one, keras.callbacks.EarlyStopping) for one in callbacks)
         history = fit(
             family,
             *inputdata.sources(family.data.batches),
             batch_size=inputdata.batch_size,
             seed=self.config.training.seed,
             epochs=epochs,
-            callbacks=[ProgressLine(epochs.start, epochs.stop), *(callbacks or ())],
+            callbacks=[ProgressLine(epochs.start, epochs.stop, stops), *callbacks],
         )
         self.start_step += len(history.epoch)
         if savepath is not None:

@@ -21,19 +21,23 @@ class Report(Protocol):
 
 
 @contextmanager
-def progress(title: str, total: float, every_step: bool = False) -> Iterator[Report]:
+def progress(
+    title: str, total: float, every_step: bool = False, *, done_before: int = 0, may_end_early: bool = False
+) -> Iterator[Report]:
     """Show the progress of one piece of work.
 
     Args:
         title: What is being done.
         total: What ``done`` will reach.
         every_step: Without a terminal, log every report instead of one in ten seconds.
+        done_before: What earlier work did of the total.
+        may_end_early: The total may not be reached; the time left is told as a limit.
     """
     if sys.stderr.isatty() and _reaches_the_terminal():
-        with _bar(title, total) as report:
+        with _bar(title, total, done_before, may_end_early) as report:
             yield report
     else:
-        yield _lines(title, total, every_step)
+        yield _lines(title, total, every_step, done_before, may_end_early)
 
 
 def _reaches_the_terminal() -> bool:
@@ -49,7 +53,7 @@ def _reaches_the_terminal() -> bool:
 
 
 @contextmanager
-def _bar(title: str, total: float) -> Iterator[Report]:
+def _bar(title: str, total: float, done_before: int, may_end_early: bool) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -58,24 +62,28 @@ def _bar(title: str, total: float) -> Iterator[Report]:
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("left, at most" if may_end_early else "left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:
-        task = bar.add_task(title, total=total, text="")
+        task = bar.add_task(title, total=total, completed=done_before, text="")
         yield lambda done, text="": bar.update(task, completed=done, text=text)
 
 
-def _lines(title: str, total: float, every_step: bool) -> Report:
+def _lines(title: str, total: float, every_step: bool, done_before: int, may_end_early: bool) -> Report:
     start = last = time.monotonic()
     first: tuple[float, float] | None = None
+    about = "at most about" if may_end_early else "about"
 
     def seconds_left(done: float, now: float) -> float | None:
         """Go by the pace since the first report: what comes before it, like compiling, is done once."""
         if first is not None and done > first[1]:
             return (now - first[0]) / (done - first[1]) * (total - done)
-        return (now - start) / done * (total - done) if done and now - start >= _SECONDS_TO_JUDGE_BY else None
+        done_here = done - done_before
+        if done_here <= 0 or now - start < _SECONDS_TO_JUDGE_BY:
+            return None
+        return (now - start) / done_here * (total - done)
 
     def report(done: float, text: str = "") -> None:
         nonlocal last, first
@@ -85,7 +93,7 @@ def _lines(title: str, total: float, every_step: bool) -> Report:
         ends_a_long_one = done >= total and last > start
         if every_step or now - last >= _SECONDS_BETWEEN_LINES or ends_a_long_one:
             last = now
-            estimate = "" if left is None else f", about {duration(left)} left"
+            estimate = "" if left is None else f", {about} {duration(left)} left"
             _LOGGER.info("%s %g/%g%s%s", title, done, total, estimate, f": {text}" if text else "")
 
     return report

@@ -75,6 +75,23 @@ def test_nothing_done_yet_tells_no_time(clock, messages):
     assert messages() == ["Epoch 0/3"]
 
 
+def test_work_that_is_taken_up_counts_what_was_done_before(clock, messages):
+    with progress("Epoch", 200, every_step=True, done_before=30) as report:
+        clock.now += 100
+        report(31)
+        clock.now += 10
+        report(32)
+    assert messages() == ["Epoch 31/200, about 4 h 41 min left", "Epoch 32/200, about 28 min 0 s left"]
+
+
+def test_work_that_may_end_early_tells_a_limit(clock, messages):
+    with progress("Epoch", 3, every_step=True, may_end_early=True) as report:
+        report(1)
+        clock.now += 5
+        report(2)
+    assert messages() == ["Epoch 1/3", "Epoch 2/3, at most about 5 s left"]
+
+
 def test_an_error_inside_goes_through(messages):
     with pytest.raises(ValueError, match="inside"), progress("Epoch", 3) as report:
         report(1)
@@ -87,6 +104,15 @@ def test_a_bar_in_a_terminal(messages, monkeypatch, capsys):
         report(10, "done")
     assert "Projecting" in capsys.readouterr().err
     assert messages() == []
+
+
+def test_a_bar_begins_with_what_was_done_before(messages, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress("Epoch", 10, done_before=5, may_end_early=True) as report:
+        report(5, "loss 1")
+    shown = capsys.readouterr().err
+    assert " 50%" in shown
+    assert "left, at most" in shown
 
 
 def test_no_bar_when_logging_is_quiet(monkeypatch, capsys):

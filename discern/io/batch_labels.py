@@ -29,6 +29,16 @@ def batch_names(obs: pd.DataFrame) -> list[str]:
     return [str(name) for name in obs[BATCH].cat.categories]
 
 
+def why_nothing_to_decode_into(batches: Sequence[str]) -> str | None:
+    """Return what to tell users whose cells are all of one batch; None when there are several."""
+    if len(batches) > 1:
+        return None
+    return (
+        f"All cells are of one batch, '{batches[0]}': there is no other to decode them into. Name more files in "
+        'input_ds.raw_input, or the obs column that tells the batches: {"FILE": "COLUMN"}.'
+    )
+
+
 def batch_codes(obs: pd.DataFrame, batches: Sequence[str]) -> np.ndarray:
     """Return the index of every cell's batch in ``batches``, matched by name, int64 (n_cells,).
 

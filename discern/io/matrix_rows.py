@@ -58,21 +58,24 @@ def rows_at(rows: Rows, positions: np.ndarray) -> sparse.csr_matrix:
 
     Args:
         rows: A matrix by rows, in memory or on disk.
-        positions: Which, ascending.
+        positions: Which, in any order; they are read in ascending order, every slice once.
     """
-    slices = positions // _CELLS_AT_ONCE
+    order = np.argsort(positions, kind="stable")
+    ascending = positions[order]
+    slices = ascending // _CELLS_AT_ONCE
     pieces = []
     for one in np.unique(slices):
         start = int(one) * _CELLS_AT_ONCE
         stop = min(start + _CELLS_AT_ONCE, rows.shape[0])
-        chosen = positions[slices == one]
+        chosen = ascending[slices == one]
         if len(chosen) * _FEW < stop - start:
             pieces += [rows[slice(row, row + 1)] for row in chosen]
         else:
             pieces.append(rows[slice(start, stop)][chosen - start])
     if not pieces:
         return sparse.csr_matrix((0, rows.shape[1]), dtype=np.float32)
-    return sparse.vstack(pieces, format="csr")
+    found = sparse.vstack(pieces, format="csr")
+    return found if (order[:-1] < order[1:]).all() else found[np.argsort(order)]
 
 
 class MemoryRows:

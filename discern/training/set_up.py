@@ -54,7 +54,7 @@ def configured_callbacks(
         stopping.resume(resumed.early_stopping)
     larger_is_better = config.early_stopping is not None and config.early_stopping.mode == "max"
     checkpoints = SaveCheckpoints(folder, family, monitored_value(config), larger_is_better, stopping, resumed)
-    return [*callbacks, checkpoints, ProgressLine(resumed.epoch, config.max_steps)]
+    return [*callbacks, checkpoints, ProgressLine(resumed.epoch, config.max_steps, stopping is not None)]
 
 
 def _cells_of_pictures(folder: ExperimentFolder, batch_size: int) -> DISCERNData:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from discern import __version__
-from discern.errors import DataError, ExperimentError
+from discern.errors import DataError
 from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
 from discern.evaluation.findings import Findings
 from discern.evaluation.other_estimates import OtherEstimate, check_names
@@ -27,7 +27,7 @@ from discern.projection.count_prior import CountPrior
 from discern.training.devices import set_gpu_and_threads
 from discern.workflows.count_prior import count_prior_of
 from discern.workflows.experiment import Experiment
-from discern.workflows.project import trained_family
+from discern.workflows.project import require_own_data, trained_family
 from discern.workflows.readiness import require_ready
 from discern.workflows.thinned import require_halves, train_thinned
 from discern.workflows.working_alone import working_alone
@@ -92,7 +92,8 @@ def evaluate(
             "seed": training.seed,
         }
         if thin is None or len(cells.batches) > 1:
-            family = _family_of(experiment, cells)
+            family = trained_family(experiment)
+            require_own_data(experiment, family, cells)
             settings = replace(settings, prior=_prior_of(experiment, family, cells, findings))
             compare_with_reference(family, cells, settings, findings)
         else:
@@ -163,13 +164,3 @@ def _label_column(obs: pd.DataFrame, labels: str | None, findings: Findings) -> 
             "Name one of these with --labels, or none."
         )
     return labels or CELLTYPE
-
-
-def _family_of(experiment: Experiment, cells: ProcessedCells) -> ModelFamily:
-    family = trained_family(experiment)
-    if not family.data.same_features(cells.n_vars, cells.batches, cells.transform):
-        raise ExperimentError(
-            f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
-            f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
-        )
-    return family

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from discern.available_cpus import available_cpus
 from discern.errors import ExperimentError, ParametersError, counted, names_in_short
+from discern.io.batch_labels import why_nothing_to_decode_into
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.naming import SUFFIXES, file_suffix, input_names
 from discern.io.processed_annotation import read_annotation
@@ -96,6 +97,8 @@ def process(
     data = recipe.sc_raw
     counts = data.obs["batch"].value_counts()
     batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
+    if fault := why_nothing_to_decode_into(list(batches)):
+        _LOGGER.warning("%s", fault)
     if folder.last_state.exists():
         _LOGGER.warning(
             "%s was trained on the earlier data. Train anew with `discern train --restart`, unless the data are the same.",

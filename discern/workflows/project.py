@@ -69,7 +69,12 @@ def project(
     set_gpu_and_threads(training.parallel_pc, training.GPU if gpus is None else gpus, training.deterministic)
     with _opened(experiment, filename) as cells:
         family = trained_family(experiment)
-        _check_own_data(experiment, family, cells if filename is None else None)
+        if family.config != experiment.config.model:
+            _LOGGER.warning(
+                "The model section has changed since %s was trained; the trained model is used.", experiment.name
+            )
+        if filename is None:
+            require_own_data(experiment, family, cells)
         wanted = list(targets)
         if all_batches:
             wanted += [Target(BATCH, name) for name in family.data.batches if Target(BATCH, name) not in wanted]
@@ -138,21 +143,6 @@ def _opened(experiment: Experiment, filename: Path | None) -> Iterator[Processed
             yield _with_genes_of(experiment.folder, cells, filename)
 
 
-def _check_own_data(experiment: Experiment, family: ModelFamily, data: ProcessedCells | None) -> None:
-    """Refuse processed data that are not those the model was trained on; other parameters than its own are a warning."""
-    if family.config != experiment.config.model:
-        _LOGGER.warning(
-            "The model section has changed since %s was trained; the trained model is used.", experiment.name
-        )
-    if data is None:
-        return
-    if not family.data.same_features(data.n_vars, data.batches, data.transform):
-        raise ExperimentError(
-            f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
-            f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
-        )
-
-
 def _with_genes_of(folder: ExperimentFolder, data: ProcessedCells, filename: Path) -> ProcessedCells:
     """Return the cells of another file with their genes in the order of the model's, matched by name.
 
@@ -171,6 +161,19 @@ def _with_genes_of(folder: ExperimentFolder, data: ProcessedCells, filename: Pat
         )
     _LOGGER.info("The genes of %s stand in another order than the model's; they are matched by name.", filename)
     return data.with_genes(genes)
+
+
+def require_own_data(experiment: Experiment, family: ModelFamily, cells: ProcessedCells) -> None:
+    """Refuse processed cells of an experiment that are not those its model was trained on.
+
+    Raises:
+        ExperimentError: They have other genes, batches or another scaling.
+    """
+    if not family.data.same_features(cells.n_vars, cells.batches, cells.transform):
+        raise ExperimentError(
+            f"{experiment.folder.best_model} was trained on other data than {experiment.folder.processed_file} holds now. "
+            f"Run `discern train {experiment.parameters_file} --restart` first; it keeps the old job in backup/."
+        )
 
 
 def trained_family(experiment: Experiment) -> ModelFamily:

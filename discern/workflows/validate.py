@@ -11,7 +11,7 @@ from scipy import sparse
 from discern.available_cpus import available_cpus
 from discern.config.experiment import ExperimentConfig
 from discern.errors import DataError, DiscernError, ParametersError, counted
-from discern.io.batch_labels import batch_names
+from discern.io.batch_labels import batch_names, why_nothing_to_decode_into
 from discern.io.input_checks import check_rows
 from discern.io.merging import JoinedAnnotation, join_annotation
 from discern.io.naming import input_names
@@ -128,6 +128,8 @@ def _check_kept(
             report.fault(
                 DataError(f"No cell of batch '{name}' has {limits.min_genes} genes. Lower filtering.min_genes.")
             )
+    if fault := why_nothing_to_decode_into(batches):
+        report.lines.append(f"warning: {fault}")
     if (after[before > 0] == 0).any():
         return
     try:

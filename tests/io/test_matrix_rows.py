@@ -117,3 +117,11 @@ def test_single_rows_are_read_slice_by_slice(monkeypatch):
     positions = np.array([0, 7, 8, 31, 49])  # two of the first eight, one of others
     np.testing.assert_array_equal(rows_at(rows_of(matrix), positions).toarray(), matrix.toarray()[positions])
     assert rows_at(rows_of(matrix), np.array([], int)).shape == (0, 6)
+
+
+def test_single_rows_in_any_order(monkeypatch):
+    matrix = sparse.random(50, 6, 0.4, format="csr", random_state=0)
+    monkeypatch.setattr("discern.io.matrix_rows._CELLS_AT_ONCE", 8)
+    monkeypatch.setattr("discern.io.matrix_rows._FEW", 5)
+    positions = np.array([31, 0, 49, 7, 0, 8])  # the first twice
+    np.testing.assert_array_equal(rows_at(rows_of(matrix), positions).toarray(), matrix.toarray()[positions])

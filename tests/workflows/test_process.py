@@ -38,9 +38,11 @@ def test_batches_that_are_dropped_are_named(experiment, here, caplog):
     both = anndata.read_h5ad(here / "cells.h5ad")
     process(experiment(), force=True)
     assert "raw_input does not give" not in caplog.text
+    assert "one batch" not in caplog.text
     fewer = both[both.obs["batch"] == "good"].copy()
     process(experiment(adata=fewer), force=True)
     assert "held 1 batch that input_ds.raw_input does not give: poor. They are dropped." in caplog.text
+    assert "All cells are of one batch, 'good': there is no other to decode them into." in caplog.text
     caplog.clear()
     damaged = experiment().folder.processed_file
     damaged.write_bytes(damaged.read_bytes()[:-40])

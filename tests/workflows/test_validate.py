@@ -44,7 +44,15 @@ def test_what_is_kept_is_what_process_keeps(experiment, counts, here):
     assert kept.batches == {"good": 40, "poor": 35}
     assert "batch 'good': 40 of 40 cells" in text
     assert "batch 'poor': 35 of 40 cells" in text
+    assert "one batch" not in text
     assert all(word in text for word in ("memory: process about", "disk: about", "time: about"))
+
+
+def test_one_batch_alone_is_told(experiment, counts):
+    adata = counts()
+    report = validate(experiment(adata=adata[adata.obs["batch"] == "good"].copy()))
+    assert report.exit_code == 0
+    assert any(line.startswith("warning: All cells are of one batch, 'good'") for line in report.lines)
 
 
 @pytest.mark.parametrize(
