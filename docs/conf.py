@@ -15,7 +15,7 @@ from generated_content.pages import filled  # noqa: E402
 project = "DISCERN"
 author = "The DISCERN developers"
 copyright = author
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.mathjax", "sphinx-mathjax-offline"]
 exclude_patterns = ["_build", "generated_content"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]

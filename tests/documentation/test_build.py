@@ -8,10 +8,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from headless_chromium import CHROMIUM, PHONE, headless_chromium, requested_urls
 
 pytest.importorskip("sphinx", reason="Sphinx is not installed: pip install --group docs")
 pytest.importorskip("myst_nb", reason="MyST-NB is not installed: pip install --group docs")
 pytest.importorskip("furo", reason="the theme Furo is not installed: pip install --group docs")
+pytest.importorskip("sphinx-mathjax-offline", reason="MathJax is not installed: pip install --group docs")
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 ATTRIBUTES = {"a": "href", "link": "href", "img": "src", "script": "src"}
@@ -114,3 +116,25 @@ def test_nothing_was_left_to_fill_in(pages):
 )
 def test_pages_show_what_the_program_says(pages, name, shown):
     assert shown in "".join(pages[f"{name}.html"].text)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
+def test_equations_are_set_without_a_network(html, pages, tmp_path):
+    """Also on a phone: what is too wide scrolls sideways, and nothing scrolls up and down within the page."""
+    with_equations = [
+        name for name, page in pages.items() if "\\(" in "".join(page.text) or "\\[" in "".join(page.text)
+    ]
+    assert "science.html" in with_equations
+    with headless_chromium(tmp_path / "profile") as browser:
+        for name in with_equations:
+            events = browser.open(html / name, PHONE)
+            browser.wait_for("window.MathJax && MathJax.startup.promise")
+            assert [
+                url for url in requested_urls(events + browser.events) if not url.startswith(("file:", "data:"))
+            ] == []
+            n_written = browser.value("document.querySelectorAll('.math').length")
+            assert n_written > 0
+            assert browser.value("document.querySelectorAll('.math mjx-container').length") >= n_written, name
+            assert browser.value("[...document.querySelectorAll('mjx-merror')].map(e => e.textContent)") == [], name
+            boxes = "[...document.querySelectorAll('div.math')].filter(e => getComputedStyle(e).overflowY !== 'hidden')"
+            assert browser.value(f"{boxes}.length") == 0, name

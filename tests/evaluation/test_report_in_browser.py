@@ -1,18 +1,12 @@
-"""The reports in headless Chromium, spoken to over its debugging pipe; skipped where there is no Chromium."""
-
-import json
-import os
-import shutil
-import subprocess
+"""The reports in headless Chromium; skipped where there is none."""
 
 import pandas as pd
 import pytest
+from headless_chromium import CHROMIUM, PHONE, headless_chromium, requested_urls
 
 from discern.evaluation.comparison_report import comparison_page
 from discern.evaluation.report import Record, report_page
 
-PHONE = (390, 844)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HISTORY = pd.DataFrame({"epoch": [1.0, 2.0], "loss": [4.0, 2.0], "val_loss": [5.0, 3.0]})
 HOSTILE = '<script>document.title="broken"</script><img src=x onerror=alert(1)>'
 LONG = "a_long_name_without_any_place_to_break_it_" * 3
@@ -21,83 +15,10 @@ SCORES = {"mmd": {"reconstructed": 0.1, "zeros drawn": 0.5, "as measured": 0.3, 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
 
 
-class Browser:
-    """One tab of a Chromium without window; messages are JSON ended by a zero byte."""
-
-    def __init__(self, profile):
-        commands, self._to = os.pipe()
-        self._from, events = os.pipe()
-        line = (
-            f'exec "$0" --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --remote-debugging-pipe '
-            f'"--user-data-dir=$1" about:blank 3</dev/fd/{commands} 4>/dev/fd/{events}'
-        )
-        self.process = subprocess.Popen(
-            ["sh", "-c", line, CHROMIUM, str(profile)],
-            pass_fds=(commands, events),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(commands)
-        os.close(events)
-        self._rest, self._number, self._session, self.events = b"", 0, None, []
-        target = self.ask("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            self.ask(f"{domain}.enable")
-
-    def ask(self, method, **parameters):
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": parameters}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, answer
-                return answer["result"]
-
-    def _next(self):
-        while b"\0" not in self._rest:
-            piece = os.read(self._from, 1 << 16)
-            assert piece, "Chromium ended"
-            self._rest += piece
-        message, self._rest = self._rest.split(b"\0", 1)
-        answer = json.loads(message)
-        if "method" in answer:
-            self.events.append(answer)
-        return answer
-
-    def open(self, path, size):
-        """Load a page as wide as this, and return what it said."""
-        self.events.clear()
-        width, height = size
-        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
-        self.ask("Page.navigate", url=path.as_uri())
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._next()
-        self.ask("Runtime.evaluate", expression="0")
-        return list(self.events)
-
-    def value(self, expression):
-        found = self.ask("Runtime.evaluate", expression=f"JSON.stringify({expression})", returnByValue=True)
-        return json.loads(found["result"]["value"])
-
-    def end(self):
-        os.close(self._to)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._from)
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    one = Browser(tmp_path_factory.mktemp("profile"))
-    yield one
-    one.end()
+    with headless_chromium(tmp_path_factory.mktemp("profile")) as one:
+        yield one
 
 
 @pytest.fixture
@@ -127,8 +48,7 @@ def test_pages_load_without_complaint_or_network(browser, pages, name, n_figures
         "Page.javascriptDialogOpening",
     }
     assert [event for event in events if event["method"] in complaints] == []
-    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith(("file:", "data:"))] == []
+    assert [url for url in requested_urls(events) if not url.startswith(("file:", "data:"))] == []
     images = browser.value("[...document.images].map(i => [i.complete && i.naturalWidth > 200, i.alt.length > 40])")
     assert images == [[True, True]] * n_figures
     assert browser.value("document.scripts.length") == 0
@@ -192,10 +112,6 @@ def test_a_bad_page_is_noticed(browser, tmp_path):
     )
     events = browser.open(path, PHONE)
     assert {"Runtime.exceptionThrown", "Runtime.consoleAPICalled"} <= {event["method"] for event in events}
-    assert any(
-        event["params"]["request"]["url"].startswith("http:")
-        for event in events
-        if event["method"] == "Network.requestWillBeSent"
-    )
+    assert any(url.startswith("http:") for url in requested_urls(events))
     assert browser.value("document.documentElement.scrollWidth") > PHONE[0]
     assert contrast("rgb(200, 200, 200)", "rgb(255, 255, 255)") < 2
