@@ -82,7 +82,16 @@ _SCIB_MEASURES = {
 
 def _integration(group: str, suffix: str, where: str) -> tuple[Measure, ...]:
     return tuple(
-        Measure(name + suffix, group, "higher", lowest, 1.0, 1.0, f"{meaning[:-1]}, {where}.", _SCIB)
+        Measure(
+            name + suffix,
+            group,
+            "higher",
+            lowest,
+            1.0,
+            1.0,
+            f"{meaning[:-1]}, {where}; mean over ten choices of cells.",
+            _SCIB,
+        )
         for name, (lowest, meaning) in _SCIB_MEASURES.items()
     )
 

@@ -77,3 +77,19 @@ def test_embedded_cells_are_handed_on_with_their_batches_and_types(reference, mo
     assert (given["b"][real] == 2).all()
     np.testing.assert_array_equal(given["b"][~real], estimate.batches[given["p"][~real, 0].astype(int)])
     np.testing.assert_array_equal(given["t"], (given["p"][:, 0] % 1000 % 3).astype(int))
+
+
+def test_measures_of_integration_are_means_over_several_choices_of_cells(reference, monkeypatch):
+    seen = []
+
+    def scores(points, *_):
+        seen.append(points[:, 0].astype(int))
+        return {"one": seen[-1][0], "never": np.nan, "once": len(seen) if len(seen) < 2 else np.nan}
+
+    monkeypatch.setattr(scoring, "integration_scores", scores)
+    points = np.arange(90.0)[:, None]
+    found = mixing_scores(points, cells(1), 1000 + points, reference, 7)
+    assert len(seen) == len({tuple(chosen) for chosen in seen}) == 10
+    assert found["one"] == pytest.approx(np.mean([chosen[0] for chosen in seen]))
+    assert np.isnan(found["never"])
+    assert found["once"] == 1
