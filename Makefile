@@ -12,8 +12,11 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(VENV)/bin/discern demo --out $(DEMO)
 
+# Two processes: most of a test is one thread. Each process may take 6 GB.
+TWO_AT_ONCE := --numprocesses 2 --dist loadfile
+
 test: $(INSTALLED)
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest $(TWO_AT_ONCE)
 
 slow-test: $(INSTALLED)
 	$(VENV)/bin/python -m pytest --runslow
