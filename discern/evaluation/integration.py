@@ -41,7 +41,9 @@ def _chosen(positions: np.ndarray, size: int, rng: np.random.Generator) -> np.nd
     return np.sort(rng.choice(positions, size, replace=False))
 
 
-def integration_scores(points: np.ndarray, batches: np.ndarray, types: np.ndarray, seed: int = 0) -> dict[str, float]:
+def integration_scores(
+    points: np.ndarray, batches: np.ndarray, types: np.ndarray, seed: int = 0, with_kbet: bool = True
+) -> dict[str, float]:
     """Return the measures of one embedding; without types, those that need none.
 
     Args:
@@ -49,6 +51,7 @@ def integration_scores(points: np.ndarray, batches: np.ndarray, types: np.ndarra
         batches: Codes of their batches, int (n_cells,).
         types: Codes of their types, int (n_cells,); all below 0 when there are none.
         seed: Drives k-means.
+        with_kbet: Compute kBET too, which is compiled anew for every size of a connected part of the graph.
 
     Raises:
         OptionalDependencyError: scib-metrics is not installed.
@@ -67,9 +70,10 @@ def integration_scores(points: np.ndarray, batches: np.ndarray, types: np.ndarra
             "silhouette_types": lambda: scib.silhouette_label(points, types),
             "silhouette_batches": lambda: scib.silhouette_batch(points, types, batches),
             "clisi": lambda: scib.clisi_knn(neighbours, types),
-            "kbet": lambda: scib.kbet_per_label(neighbours, batches, types),
             "graph_connectivity": lambda: scib.graph_connectivity(graph, types),
         }
+        if with_kbet:
+            scores["kbet"] = lambda: scib.kbet_per_label(neighbours, batches, types)
     found = {name: float(score()) for name, score in scores.items()}
     return found | (_clusters(points, types, n_types, seed) if len(found) > 1 else {})
 

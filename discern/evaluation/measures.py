@@ -81,17 +81,11 @@ _SCIB_MEASURES = {
 
 
 def _integration(group: str, suffix: str, where: str) -> tuple[Measure, ...]:
+    def full(name: str, meaning: str) -> str:
+        return f"{meaning[:-1]}, {where}" + ("." if name == "kbet" else "; mean over ten choices of cells.")
+
     return tuple(
-        Measure(
-            name + suffix,
-            group,
-            "higher",
-            lowest,
-            1.0,
-            1.0,
-            f"{meaning[:-1]}, {where}; mean over ten choices of cells.",
-            _SCIB,
-        )
+        Measure(name + suffix, group, "higher", lowest, 1.0, 1.0, full(name, meaning), _SCIB)
         for name, (lowest, meaning) in _SCIB_MEASURES.items()
     )
 

@@ -125,7 +125,9 @@ def distribution_scores(estimate: Cells, reference: Reference, seed: int) -> dic
 def mixing_scores(
     points: np.ndarray, estimate: Cells, real: np.ndarray, reference: Reference, seed: int
 ) -> dict[str, float]:
-    """Return the measures of integration in an embedding of estimated and real cells, means over ten choices of cells.
+    """Return the measures of integration in an embedding of estimated and real cells.
+
+    They are means over ten choices of cells, but for kBET: that of the first.
 
     Args:
         points: Estimated cells in the embedding, (n_cells, n_dimensions).
@@ -140,7 +142,7 @@ def mixing_scores(
     types, real_types = estimate.types, reference.cells.types
     rng = np.random.default_rng(seed)
     draws = []
-    for _ in range(_N_DRAWS):
+    for draw in range(_N_DRAWS):
         chosen, chosen_real = balanced_cells(types, real_types, rng)
         batches = np.concatenate([estimate.batches[chosen], np.full(len(chosen_real), estimate.batches.max() + 1)])
         draws.append(
@@ -149,9 +151,10 @@ def mixing_scores(
                 np.unique(batches, return_inverse=True)[1],
                 np.concatenate([types[chosen], real_types[chosen_real]]),
                 seed,
+                draw == 0,
             )
         )
-    return {name: mean_of_finite(np.array([scores[name] for scores in draws])) for name in draws[0]}
+    return {name: mean_of_finite(np.array([scores[name] for scores in draws if name in scores])) for name in draws[0]}
 
 
 def _some(points: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:

@@ -66,7 +66,7 @@ def test_scores_follow_the_seed(reference):
 def test_embedded_cells_are_handed_on_with_their_batches_and_types(reference, monkeypatch):
     given = {}
     monkeypatch.setattr(
-        scoring, "integration_scores", lambda *arguments: given.update(zip("pbts", arguments, strict=True)) or {}
+        scoring, "integration_scores", lambda *arguments: given.update(zip("pbts", arguments[:4], strict=True)) or {}
     )
     estimate = cells(1)
     points = np.arange(90.0)[:, None]
@@ -82,9 +82,10 @@ def test_embedded_cells_are_handed_on_with_their_batches_and_types(reference, mo
 def test_measures_of_integration_are_means_over_several_choices_of_cells(reference, monkeypatch):
     seen = []
 
-    def scores(points, *_):
+    def scores(points, batches, types, seed, with_kbet):
         seen.append(points[:, 0].astype(int))
-        return {"one": seen[-1][0], "never": np.nan, "once": len(seen) if len(seen) < 2 else np.nan}
+        found = {"one": seen[-1][0], "never": np.nan, "once": 1 if len(seen) < 2 else np.nan}
+        return found | ({"kbet": 0.5} if with_kbet else {})
 
     monkeypatch.setattr(scoring, "integration_scores", scores)
     points = np.arange(90.0)[:, None]
@@ -93,3 +94,4 @@ def test_measures_of_integration_are_means_over_several_choices_of_cells(referen
     assert found["one"] == pytest.approx(np.mean([chosen[0] for chosen in seen]))
     assert np.isnan(found["never"])
     assert found["once"] == 1
+    assert found["kbet"] == 0.5
