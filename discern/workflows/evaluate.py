@@ -91,14 +91,14 @@ def evaluate(
             "thin": thin,
             "seed": training.seed,
         }
-        if thin is None or len(cells.batches) > 1:
+        has_others = len(cells.batches) > 1
+        if thin is None or has_others:
             family = trained_family(experiment)
             require_own_data(experiment, family, cells)
             settings = replace(settings, prior=_prior_of(experiment, family, cells, findings))
             compare_with_reference(family, cells, settings, findings)
         else:
             findings.note("There is one batch only: nothing is compared with a reference batch.")
-        has_others = len(cells.batches) > 1
     shown = experiment
     if thin is not None:
         thinned = _compare_thinned(experiment, thin, replace(settings, others=()), findings, gpus)

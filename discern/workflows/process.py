@@ -83,7 +83,7 @@ def process(
             on_disk=OnDisk(scratch, workers),
         )
         recipe()
-        _tell_of_lost_batches(folder, recipe.sc_raw.obs[BATCH].cat.categories)
+        _tell_of_lost_batches(folder, recipe.sc_raw.batches)
         if copy_original:
             _copy_inputs(list(inputs), folder)
         _write_parameters(experiment, search)
@@ -95,8 +95,8 @@ def process(
             recipe.dump(folder.path)
             remove_folder(folder.tfrecords)  # they belong to the data that was just replaced
     data = recipe.sc_raw
-    counts = data.obs["batch"].value_counts()
-    batches = {str(name): int(counts[name]) for name in data.obs["batch"].cat.categories}
+    counts = data.obs[BATCH].value_counts()
+    batches = {name: int(counts[name]) for name in data.batches}
     if fault := why_nothing_to_decode_into(list(batches)):
         _LOGGER.warning("%s", fault)
     if folder.last_state.exists():
