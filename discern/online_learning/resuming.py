@@ -38,4 +38,4 @@ def _on_all_cells(folder: ExperimentFolder, family: ModelFamily, config: Trainin
     if not name.startswith("val_") or not folder.tfrecords.exists():
         return None
     valid = RecordSource(folder.tfrecords, VALIDATION)
-    return evaluate(family, valid, config.batch_size).get(name) if valid.n_cells else None
+    return evaluate(family, valid, config.batch_size, config.seed).get(name) if valid.n_cells else None

@@ -10,6 +10,7 @@ from discern.models.contract import ModelFamily
 from discern.training.divergence import StopOnDivergence
 from discern.training.several_devices import shared_out
 from discern.training.suspicious_cells import SuspiciousCells
+from discern.training.validation_draws import SameDrawsInValidation
 
 
 def fit(
@@ -29,7 +30,7 @@ def fit(
         train: Cells to train on, in another order every epoch.
         valid: Cells to validate on after every epoch: always all of them.
         batch_size: Cells per minibatch.
-        seed: Drives the order of the training cells.
+        seed: Drives the order of the training cells and the random draws of validation, the same in every epoch.
         epochs: Epochs to run; a start above 0 takes up earlier training.
         callbacks: Called by Keras; a check for divergence is added in front.
 
@@ -58,21 +59,24 @@ def fit(
             steps_per_epoch=minibatches_per_epoch(train, batch_size),
             validation_data=validation,
             validation_steps=validation_steps,
-            callbacks=[StopOnDivergence(suspicious), *callbacks],
+            callbacks=[StopOnDivergence(suspicious), SameDrawsInValidation(seed), *callbacks],
             verbose=0,
             shuffle=False,
         )
 
 
-def evaluate(family: ModelFamily, cells: CellSource, batch_size: int) -> dict[str, float]:
+def evaluate(family: ModelFamily, cells: CellSource, batch_size: int, seed: int) -> dict[str, float]:
     """Return the losses of cells by the names that they have in the history: ``val_loss``, ``val_<term>_loss``.
+
+    They are those that :func:`fit` finds for the same weights.
 
     Args:
         family: A compiled family.
         cells: All of them count.
         batch_size: Cells per minibatch.
+        seed: Drives random draws.
     """
     prepared = minibatches(cells, family.transform(), batch_size).map(family.model_input)
     with reading(cells):
-        found = family.model.evaluate(prepared, verbose=0, return_dict=True)
+        found = family.model.evaluate(prepared, verbose=0, return_dict=True, callbacks=[SameDrawsInValidation(seed)])
     return {f"val_{name}": float(value) for name, value in found.items()}

@@ -3,9 +3,13 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import scanpy
+from anndata import AnnData
+from scipy.sparse.csgraph import connected_components
+from sklearn.neighbors import NearestNeighbors
 
 from discern.errors import OptionalDependencyError
-from discern.evaluation.integration import balanced_cells, integration_scores
+from discern.evaluation.integration import balanced_cells, graph_connectivity, integration_scores
 from discern.evaluation.measures import EMBEDDING_MEASURES
 
 needs_scib = pytest.mark.skipif(find_spec("scib_metrics") is None, reason="scib-metrics is not installed")
@@ -54,6 +58,33 @@ def test_all_measures_of_known_embeddings():
     assert max(blended[name] for name in ("ari", "nmi")) < 0.1
     assert blended["clisi"] < mixed["clisi"]
     assert blended["silhouette_types"] < 0.55 < mixed["silhouette_types"]
+
+
+def test_connectivity_is_the_mean_share_of_the_largest_part_of_each_type():
+    neighbours = np.array([[0, 1], [1, 0], [2, 0], [3, 4], [4, 3], [5, 6], [6, 7], [7, 5], [8, 0], [9, 5]])
+    types = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    # 2 is nobody's neighbour and has one itself; 8 has a neighbour of the other type only
+    assert graph_connectivity(neighbours, types) == pytest.approx((3 / 5 + 4 / 5) / 2)
+    assert graph_connectivity(neighbours[:5], types[:5]) == pytest.approx(3 / 5)
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0])
+def test_connectivity_is_that_of_the_graph_of_scanpy(spread):
+    """As in Luecken et al. 2022, who ask for strong components of scanpy's connectivities, which are symmetric."""
+    rng = np.random.default_rng(0)
+    types = np.arange(200) % 4
+    points = rng.normal(size=(200, 3)) * np.where(np.arange(200) < 100, 0.1, 1.0)[:, None]
+    points += spread * np.eye(4, 3)[types] + rng.integers(0, 3, (200, 1)) * 4.0
+    neighbours = NearestNeighbors(n_neighbors=6).fit(points).kneighbors(points)[1]
+    data = AnnData(points)
+    scanpy.pp.neighbors(data, n_neighbors=6, use_rep="X")
+    shares = []
+    for one in range(4):
+        graph = data[types == one].obsp["connectivities"]
+        _, parts = connected_components(graph, directed=True, connection="strong")
+        shares.append(np.bincount(parts).max() / (types == one).sum())
+    assert 0.2 < np.mean(shares) < 0.9
+    assert graph_connectivity(neighbours, types) == pytest.approx(np.mean(shares))
 
 
 def test_both_sides_give_as_many_cells_of_each_type():
