@@ -56,14 +56,16 @@ def _reaches_the_terminal() -> bool:
 def _bar(title: str, total: float, done_before: int, may_end_early: bool) -> Iterator[Report]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Column
 
+    # what may not be cut is kept in one line; in a narrow terminal the bar alone gets shorter
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("left, at most" if may_end_early else "left"),
-        TimeRemainingColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+        TextColumn("left ≤" if may_end_early else "left"),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[text]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=False) as bar:

@@ -1,4 +1,5 @@
 import logging
+import re
 import sys
 
 import pytest
@@ -112,7 +113,16 @@ def test_a_bar_begins_with_what_was_done_before(messages, monkeypatch, capsys):
         report(5, "loss 1")
     shown = capsys.readouterr().err
     assert " 50%" in shown
-    assert "left, at most" in shown
+    assert "left ≤" in shown
+
+
+def test_a_terminal_of_80_columns_shows_all_of_a_training(messages, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    with progress("Training, epoch", 200, may_end_early=True) as report:
+        report(60, "loss 12381.6, val_loss 11684.4")
+    last = re.sub(r"\x1b\[[?\d;]*\w", "", capsys.readouterr().err).split("Training, epoch")[-1]
+    assert re.fullmatch(r" [━╸╺]{4,}  30% 0:00:00 left ≤ \S+ loss 12381\.6, val_loss 11684\.4\s*", last)
 
 
 def test_no_bar_when_logging_is_quiet(monkeypatch, capsys):
