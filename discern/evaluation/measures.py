@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
+from discern.evaluation.integration import N_DRAWS
+
 HIDDEN_TRUTH = "hidden truth"
 REFERENCE = "against the reference batch"
 DISTRIBUTION = "distribution"
@@ -82,7 +84,7 @@ _SCIB_MEASURES = {
 
 def _integration(group: str, suffix: str, where: str) -> tuple[Measure, ...]:
     def full(name: str, meaning: str) -> str:
-        return f"{meaning[:-1]}, {where}" + ("." if name == "kbet" else "; mean over ten choices of cells.")
+        return f"{meaning[:-1]}, {where}" + ("." if name == "kbet" else f"; mean over {N_DRAWS} choices of cells.")
 
     return tuple(
         Measure(name + suffix, group, "higher", lowest, 1.0, 1.0, full(name, meaning), _SCIB)
