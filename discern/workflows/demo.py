@@ -113,7 +113,7 @@ def demo_parameters(out: Path, seed: int, max_steps: int) -> dict[str, Any]:
                 "training": {
                     "batch_size": 64,
                     "max_steps": max_steps,
-                    "optimizer": {"learning_rate": 0.002, "degenerated_to_sgd": False},
+                    "optimizer": {"learning_rate": 0.002, "degenerated_to_sgd": False, "Lookahead": True},
                     "seed": seed,
                     "early_stopping": {"delay": 5, "patience": 20, "min_delta": 0.01},
                 },
