@@ -1,4 +1,4 @@
-"""The integration guard rail: do batches mix, and do cell types stay apart? Computed by scib-metrics, an optional extra."""
+"""The integration guard rail: do batches mix, and do cell types stay apart? Most are computed by scib-metrics, an extra."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,6 @@ from scipy.sparse.csgraph import connected_components
 
 from discern.errors import OptionalDependencyError
 
-N_DRAWS = 10  # choices of cells; of one alone the adjusted Rand index varies by 0.06, more than models differ
 _N_NEIGHBOURS = 90
 _N_GRAPH_NEIGHBOURS = 15
 _SIZES = (150, 100, 50, 20)  # few different ones: what scib-metrics runs is compiled for every size anew

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
 
-from discern.evaluation.integration import N_DRAWS
-
+N_DRAWS = 10  # choices of cells; of one alone the adjusted Rand index varies by 0.06, more than models differ
 HIDDEN_TRUTH = "hidden truth"
 REFERENCE = "against the reference batch"
 DISTRIBUTION = "distribution"

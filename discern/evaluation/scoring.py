@@ -9,7 +9,8 @@ from discern.evaluation import against_reference as against
 from discern.evaluation.component_space import ComponentSpace
 from discern.evaluation.distribution import classifier_auc, maximal_mmd
 from discern.evaluation.hidden_truth import mean_of_finite
-from discern.evaluation.integration import N_DRAWS, balanced_cells, integration_scores
+from discern.evaluation.integration import balanced_cells, integration_scores
+from discern.evaluation.measures import N_DRAWS
 from discern.evaluation.type_moments import TypeMoments, type_moments
 
 N_CLASSIFIED = 5  # types; growing forests takes most of the time

@@ -13,8 +13,8 @@ _VALIDATION = 1  # tells these streams from whatever else is drawn from the same
 class SameDrawsInValidation(keras.callbacks.Callback):
     """Let every validation draw the same random numbers.
 
-    MMD++ compares the codes with random draws. New ones in every epoch move ``val_loss`` by more than training does
-    towards its end, so that chance would choose the best weights. Training goes on with the draws it would have made
+    MMD++ compares the codes with random draws. With new ones in every epoch chance would help to choose the best
+    weights. Training goes on with the draws it would have made
     without validation.
     """
 

@@ -11,8 +11,8 @@ from discern.training.fit import evaluate, fit
 SETTINGS = {"batch_size": 16, "seed": 3}
 
 
-def trained(data, make_family, sources, epochs=range(1), learning_rate=1e-3):
-    family = make_family(data, eager=True, optimizer=build_optimizer("Adam", learning_rate, {}))
+def trained(data, make_family, sources, epochs=range(1)):
+    family = make_family(data, eager=True, optimizer=build_optimizer("Adam", 1e-3, {}))
     return family, fit(family, *sources, epochs=epochs, **SETTINGS).history
 
 
@@ -37,7 +37,7 @@ def test_losses_of_a_later_evaluation_are_those_of_the_training(data, make_famil
 
 
 def test_training_does_not_depend_on_how_many_cells_are_validated(data, make_family, sources_of):
-    """Not even to the bit; more minibatches of validation draw more often."""
+    """Weights are the same to the bit, although more minibatches of validation draw more often."""
     train, valid = sources_of(data)
     few = MemorySource(data, data.batches, data.cells_of("valid")[:10])
     weights = [
