@@ -12,17 +12,11 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
+from discern.io.count_dtypes import narrowest_dtypes, narrowest_gene_dtype
 from discern.io.data import DISCERNData
-from discern.io.record_format import (
-    SCHEMA_FILE,
-    TRAINING,
-    RecordSchema,
-    frame,
-    narrowest_dtypes,
-    narrowest_gene_dtype,
-    require_counts,
-    serialise_cells,
-)
+from discern.io.processed_counts import require_counts
+from discern.io.record_format import frame, serialise_cells
+from discern.io.record_schema import SCHEMA_FILE, TRAINING, RecordSchema
 from discern.io.tfrecord_writer import TFRecordsWriter
 from discern.io.transform import InputTransform
 from discern.io.whole_files import write_json

@@ -29,7 +29,7 @@ from benchmarks.generated_records import LIBRARY_SIZE, N_BATCHES, Cells, real_co
 from discern.io.cell_sources import RecordSource
 from discern.io.minibatches import training_minibatches
 from discern.io.published_cells import parse_tfrecords
-from discern.io.record_format import TRAINING, RecordSchema
+from discern.io.record_schema import TRAINING, RecordSchema
 from discern.io.transform import InputTransform
 from discern.scaling import GeneScaling
 

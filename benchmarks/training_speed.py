@@ -32,7 +32,7 @@ from scipy import sparse
 from discern.config.loading import load_experiments
 from discern.io.cell_sources import RecordSource
 from discern.io.minibatches import training_minibatches
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_schema import TRAINING, VALIDATION
 from discern.io.tfrecord_writer import write_records
 from discern.io.transform import InputTransform
 from discern.models.contract import DataDescription

@@ -13,7 +13,7 @@ from discern.config.experiment import ExperimentConfig
 from discern.config.loading import experiment_config
 from discern.errors import DataError, ExperimentError, MissingParameterError, counted
 from discern.io.data import DISCERNData
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.io.transform import InputTransform
 from discern.models.catalog import FAMILIES
 from discern.models.contract import DataDescription, ModelFamily

@@ -12,10 +12,11 @@ from anndata import AnnData
 from discern.errors import ExperimentError
 from discern.io.batch_labels import batch_codes
 from discern.io.measured_genes import GenePanels
+from discern.io.processed_counts import require_counts, require_library_size
 from discern.io.record_damage import require_undamaged
 from discern.io.record_files import uncompressed_bytes
-from discern.io.record_format import RecordSchema, require_counts, require_library_size
 from discern.io.record_parsing import parse_records
+from discern.io.record_schema import RecordSchema
 from discern.keys import COUNTS, MEASURED
 
 MEMORY_BUDGET = 128 * 2**20

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from discern.io.count_dtypes import narrowest_dtypes
 from discern.io.gene_columns import placed_columns
 from discern.io.input_checks import Findings, examine
 from discern.io.raw_counts import chosen_columns
 from discern.io.raw_input import RawInput
 from discern.io.reading import naming_the_file
-from discern.io.record_format import narrowest_dtypes
 from discern.io.row_readers import RowReader, RowsInMemory, StoredColumns
 from discern.progress import progress
 from discern.workers import ThisProcess, Workers

@@ -7,7 +7,8 @@ from anndata import AnnData
 
 from discern.io.batch_labels import batch_codes, batch_names
 from discern.io.measured_genes import GenePanels
-from discern.io.record_format import genes_digest, require_counts, require_library_size
+from discern.io.processed_counts import require_counts, require_library_size
+from discern.io.record_schema import genes_digest
 from discern.io.transform import InputTransform
 from discern.keys import COUNTS, MEASURED
 

@@ -16,7 +16,7 @@ from discern.io.checksums import damage_of_sealed
 from discern.io.content_digest import minibatches_digest
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain, storable
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_schema import TRAINING, VALIDATION
 from discern.io.tfrecord_writer import record_orders
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, DISCERN, SPLIT, TRAIN, VALID

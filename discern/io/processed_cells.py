@@ -19,8 +19,8 @@ from discern.io.experiment_folder import ExperimentFolder
 from discern.io.matrix_rows import Rows, SelectedColumns, rows_at, rows_of
 from discern.io.measured_genes import GenePanels
 from discern.io.processed_config import plain
+from discern.io.processed_counts import require_counts, require_library_size
 from discern.io.raw_counts import PROTEIN_EXPRESSION
-from discern.io.record_format import require_counts, require_library_size
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, COUNTS, DISCERN, FIXED_SCALING, MEASURED
 

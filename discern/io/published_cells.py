@@ -9,8 +9,9 @@ from anndata import AnnData
 
 from discern.errors import DataError
 from discern.io.cell_sources import MemorySource
+from discern.io.count_dtypes import narrowest_dtypes
 from discern.io.minibatches import minibatches
-from discern.io.record_format import narrowest_dtypes, require_counts
+from discern.io.processed_counts import require_counts
 from discern.io.tfrecord_writer import CellLabels
 from discern.io.transform import InputTransform
 from discern.keys import BATCH, COUNTS, MEASURED

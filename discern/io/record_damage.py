@@ -8,7 +8,8 @@ from pathlib import Path
 
 from discern.errors import ExperimentError
 from discern.io.checksums import file_checksum
-from discern.io.record_format import Shard, frame
+from discern.io.record_format import frame
+from discern.io.record_schema import Shard
 
 _LENGTH = struct.Struct("<Q")
 _CHECKSUM_BYTES = 4

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from discern.errors import ExperimentError
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_schema import TRAINING, VALIDATION
 
 
 def prepare_train_valid(input_tfr: Path | str) -> tuple[list[Path], list[Path]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 
 _FEATURES = {
     "gene": tf.io.FixedLenFeature([], tf.string),

@@ -13,7 +13,9 @@ import numpy as np
 from anndata import AnnData
 
 from discern.io.cell_store import CellStore, Piece
-from discern.io.record_format import RecordSchema, Shard, common_value_dtype, frame, narrowest_gene_dtype
+from discern.io.count_dtypes import common_value_dtype, narrowest_gene_dtype
+from discern.io.record_format import frame
+from discern.io.record_schema import RecordSchema, Shard
 from discern.io.tfrecord_writer import CELLS_PER_SHARD, CellLabels, record_orders, shard_name, write_schema, write_shard
 from discern.io.whole_files import replacing_folder
 from discern.progress import progress

@@ -13,8 +13,11 @@ from scipy import sparse
 
 from discern.io.batch_labels import batch_codes, batch_names
 from discern.io.cells_digest import cells_digest
+from discern.io.count_dtypes import narrowest_dtypes
 from discern.io.measured_genes import GenePanels
-from discern.io.record_format import (
+from discern.io.processed_counts import require_counts, require_library_size
+from discern.io.record_format import frame, serialise_cells
+from discern.io.record_schema import (
     SCHEMA_FILE,
     TRAINING,
     VALIDATION,
@@ -22,12 +25,7 @@ from discern.io.record_format import (
     VERSION_WITH_PANELS,
     RecordSchema,
     Shard,
-    frame,
     genes_digest,
-    narrowest_dtypes,
-    require_counts,
-    require_library_size,
-    serialise_cells,
 )
 from discern.io.whole_files import replacing_file, replacing_folder, write_json
 from discern.keys import COUNTS, MEASURED, SPLIT, TRAIN, VALID

@@ -15,7 +15,7 @@ from discern.io.processed_config import library_size_normalisation
 from discern.io.processed_counts import open_processed_counts
 from discern.io.processed_writer import write_processed
 from discern.io.raw_input import RawInput
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.io.stored_records import write_stored_records
 from discern.keys import BATCH, SPLIT, TRAIN, VALID
 from discern.online_learning.joined_annotation import joined_annotation

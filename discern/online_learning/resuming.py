@@ -2,7 +2,7 @@
 
 from discern.io.cell_sources import RecordSource
 from discern.io.experiment_folder import ExperimentFolder
-from discern.io.record_format import VALIDATION
+from discern.io.record_schema import VALIDATION
 from discern.models.contract import ModelFamily
 from discern.training.checkpoints import Checkpoint, load_family, read_description, save_checkpoint
 from discern.training.config import TrainingConfig

@@ -7,7 +7,7 @@ from anndata import AnnData
 from scipy import sparse
 
 from discern.io.data import DISCERNData
-from discern.io.record_format import require_counts
+from discern.io.processed_counts import require_counts
 from discern.io.writing import write_h5ad
 from discern.keys import COUNTS
 from discern.online_learning.joined_annotation import joined_annotation

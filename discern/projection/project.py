@@ -15,7 +15,7 @@ from discern.io.growing_arrays import ChunkWriter
 from discern.io.processed_cells import ProcessedCells
 from discern.io.projection_writer import ProjectionWriter
 from discern.io.raw_counts import PROTEIN_EXPRESSION
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.io.transform import InputTransform
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, POSTERIOR_COUNTS, RUN_SUMMARY
 from discern.models.contract import Latent, ModelFamily

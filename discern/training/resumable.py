@@ -14,7 +14,7 @@ from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_annotation import ProcessedAnnotation, read_annotation
 from discern.io.processed_cells import open_own_cells
-from discern.io.record_format import TRAINING, VALIDATION, genes_digest
+from discern.io.record_schema import TRAINING, VALIDATION, genes_digest
 from discern.models.catalog import DEFAULT_FAMILY, FAMILIES
 from discern.models.contract import DataDescription, ModelFamily
 from discern.training.checkpoint_callback import SaveCheckpoints

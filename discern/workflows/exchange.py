@@ -15,7 +15,7 @@ from discern.io.experiment_archive import files_to_keep, read_manifest, unpack, 
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.external_parts import refuse_external_parts
 from discern.io.processed_annotation import read_annotation
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.io.sealed_hdf5 import is_sealed, is_whole
 from discern.io.whole_files import size_in_words, sync_folder, sync_tree, temporary_folder, write_json
 from discern.io.writing import write_h5ad

@@ -13,7 +13,7 @@ from discern.errors import DataError, ExperimentError, counted
 from discern.io.cell_sources import CellSource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.processed_config import n_train_cells_elsewhere
-from discern.io.record_format import TRAINING, VALIDATION, genes_digest
+from discern.io.record_schema import TRAINING, VALIDATION, genes_digest
 from discern.io.whole_files import temporary_folder, write_json
 from discern.keys import TRAIN
 from discern.models.catalog import FAMILIES

@@ -9,7 +9,7 @@ from typing import Any
 
 from discern.errors import ExperimentError, ParametersError, StoppedBySignalError, counted
 from discern.io.processed_annotation import read_annotation
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.io.whole_files import write_json
 from discern.training.received_signals import ReceivedSignals, signals_received
 from discern.tuning.config import SearchConfig, read_search

@@ -16,7 +16,7 @@ from discern.io.experiment_folder import ExperimentFolder
 from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import ProcessedCells, open_cells, open_own_cells
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.keys import BATCH, POSTERIOR_COUNTS
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.content import ProjectedContent

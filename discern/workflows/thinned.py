@@ -24,7 +24,7 @@ from discern.io.json_files import read_json
 from discern.io.matrix_rows import SelectedColumns, rows_at, rows_of
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import open_own_cells
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.io.whole_files import remove_folder, write_json
 from discern.io.writing import write_h5ad
 from discern.keys import BATCH, VALID

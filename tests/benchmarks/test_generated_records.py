@@ -9,7 +9,7 @@ from benchmarks.reading import BATCH_SIZE, open_minibatches
 from discern.io.cell_sources import RecordSource
 from discern.io.minibatches import minibatches
 from discern.io.published_cells import parse_tfrecords
-from discern.io.record_format import TRAINING
+from discern.io.record_schema import TRAINING
 from discern.io.transform import InputTransform
 
 REAL = sparse.random(50, 300, density=0.3, format="csr", dtype=np.float32, rng=np.random.default_rng(1))

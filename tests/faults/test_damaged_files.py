@@ -27,7 +27,7 @@ from discern.io.data import DISCERNData
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import open_cells
 from discern.io.record_damage import damage_of_shard
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.io.tfrecord_writer import write_records
 from discern.io.writing import write_h5ad
 

@@ -9,7 +9,7 @@ from scipy import sparse
 from discern.io import DISCERNData, TFRecordsWriter, make_dataset_from_anndata, np_one_hot, parse_tfrecords
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.minibatches import minibatches
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_schema import TRAINING, VALIDATION
 from discern.io.tfrecord_writer import write_records
 
 SPLITS = {TRAINING: "train", VALIDATION: "valid"}

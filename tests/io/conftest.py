@@ -7,7 +7,7 @@ from scipy import sparse
 from discern.io import cell_sources
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.data import DISCERNData
-from discern.io.record_format import TRAINING
+from discern.io.record_schema import TRAINING
 from discern.io.tfrecord_writer import write_records
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from discern.io import cell_sources
 from discern.io.cell_sources import RecordSource
 from discern.io.record_files import uncompressed_bytes
-from discern.io.record_format import TRAINING
+from discern.io.record_schema import TRAINING
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 
 N_TRAIN = 60

@@ -81,3 +81,17 @@ def test_an_index_of_another_form_is_read_as_well(file):
     assert read_annotation(path).cells_sha256 == at_once(
         [f"cell{number}" for number in range(40)], data.obs["split"], data.obs["n_counts"]
     )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (["b", "a"], ["train", "valid"], [1, 2]),
+        (["a", "b"], ["valid", "train"], [1, 2]),
+        (["a", "b"], ["train", "valid"], [1, 3]),
+    ],
+)
+def test_the_digest_tells_cells_apart(other):
+    mine = cells_digest(["a", "b"], pd.Categorical(["train", "valid"]), np.array([1, 2], "f4"))
+    assert mine == cells_digest(["a", "b"], ["train", "valid"], [1.0, 2.0])
+    assert mine != cells_digest(*other)

@@ -11,7 +11,7 @@ from discern.errors import DataError, ExperimentError
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.data import DISCERNData
 from discern.io.minibatches import minibatches, minibatches_per_epoch, reshuffled_minibatches, training_minibatches
-from discern.io.record_format import TRAINING, VALIDATION
+from discern.io.record_schema import TRAINING, VALIDATION
 from discern.io.tfrecord_writer import write_records
 from discern.io.transform import InputTransform
 

@@ -6,7 +6,7 @@ from scipy import sparse
 
 from discern.errors import DataError
 from discern.io.cell_store import store_inputs
-from discern.io.processed_counts import open_processed_counts
+from discern.io.processed_counts import open_processed_counts, require_counts
 from discern.io.raw_input import RawInput
 from discern.workers import ThisProcess
 
@@ -45,3 +45,16 @@ def test_a_damaged_file_is_named(path):
     path.write_text("no HDF5")
     with pytest.raises(DataError, match=r"Cannot read .*processed\.h5ad"):
         open_processed_counts(path)
+
+
+def test_missing_counts_are_refused():
+    with pytest.raises(DataError, match="holds no layer 'counts'"):
+        require_counts(None, "The data")
+
+
+def test_counts_become_csr_with_sorted_indices():
+    unsorted = sparse.csr_matrix((np.array([1.0, 2.0]), np.array([2, 0]), np.array([0, 2])), shape=(1, 3))
+    for counts in (unsorted, unsorted.toarray(), unsorted.tocsc()):
+        result = require_counts(counts, "The data")
+        np.testing.assert_array_equal(result.indices, [0, 2])
+        np.testing.assert_array_equal(result.data, [2.0, 1.0])

@@ -7,7 +7,7 @@ from scipy import sparse
 from discern.errors import DataError
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.published_cells import make_dataset_from_anndata
-from discern.io.record_format import TRAINING, VALIDATION, RecordSchema
+from discern.io.record_schema import TRAINING, VALIDATION, RecordSchema
 from discern.io.tfrecord_writer import TFRecordsWriter, write_records
 
 

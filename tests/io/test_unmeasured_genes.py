@@ -12,7 +12,7 @@ from discern.io.cell_store import CellStore, Piece
 from discern.io.data import DISCERNData
 from discern.io.minibatches import minibatches, reshuffled_minibatches, training_minibatches
 from discern.io.published_cells import make_dataset_from_anndata
-from discern.io.record_format import SCHEMA_FILE, TRAINING, VALIDATION, RecordSchema
+from discern.io.record_schema import SCHEMA_FILE, TRAINING, VALIDATION, RecordSchema
 from discern.io.stored_records import write_stored_records
 from discern.io.tfrecord_writer import TFRecordsWriter, record_orders, write_records
 from discern.workers import ThisProcess, worker_processes

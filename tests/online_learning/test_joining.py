@@ -11,7 +11,7 @@ from discern.io.data import DISCERNData
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.processed_config import plain
 from discern.io.reading import read_raw_input
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.io.tfrecord_writer import write_records
 from discern.io.writing import write_h5ad
 from discern.online_learning import OnlineWAERecipe, save_data

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from discern.io.processed_annotation import read_annotation
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.keys import BATCH
 from discern.projection.targets import Target
 from discern.training.checkpoints import read_description

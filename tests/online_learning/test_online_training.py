@@ -8,7 +8,7 @@ import pytest
 from discern.errors import DataError, DivergenceError, ExperimentError
 from discern.io.data import DISCERNData
 from discern.io.processed_annotation import read_annotation
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.keys import BATCH
 from discern.models.contract import DataDescription
 from discern.online_learning import online_training, resuming

@@ -7,7 +7,7 @@ import pytest
 from discern.errors import DataError, DiscernError
 from discern.io.cell_sources import MemorySource, RecordSource
 from discern.io.minibatches import minibatches
-from discern.io.record_format import TRAINING
+from discern.io.record_schema import TRAINING
 from discern.io.tfrecord_writer import write_records
 from discern.models.contract import DataDescription
 from discern.projection.batch_labels import BatchLabels, own_labels

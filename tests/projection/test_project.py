@@ -7,7 +7,7 @@ import pytest
 from scipy import sparse
 
 from discern.errors import DataError, ShapeError
-from discern.io.record_format import genes_digest
+from discern.io.record_schema import genes_digest
 from discern.projection.project import check_genes, project_cells
 from discern.projection.reconstruct import reconstruct_cells
 from discern.projection.targets import Target

@@ -7,7 +7,7 @@ from scipy.io import mmwrite
 
 from discern.errors import DataError, ExperimentError, ParametersError, ShapeError
 from discern.io.processed_annotation import read_annotation
-from discern.io.record_format import RecordSchema
+from discern.io.record_schema import RecordSchema
 from discern.workflows.process import ProcessResult, process
 from discern.workflows.train import train
 
