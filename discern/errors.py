@@ -33,6 +33,10 @@ class DataError(DiscernError, ValueError):
     exit_code = 3
 
 
+class NoCountPriorError(DataError):
+    """What cells' own counts say cannot be weighed: nothing to fit it to, or the model estimates something else."""
+
+
 class ShapeError(DataError):
     """Arrays, records or weights do not fit together."""
 

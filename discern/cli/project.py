@@ -22,10 +22,8 @@ from discern.cli.session import PARAMETERS, SEED, Session, exit_with, global_opt
 @click.option("--store-sigmas", is_flag=True, help="Keep the latent log standard deviations.")
 @click.option(
     "--layers",
-    default="estimated_counts,estimated_dropouts",
-    show_default=True,
-    help="Which layers to write, separated by commas, or 'none'. posterior_counts, not among them by default, is "
-    "estimated_counts corrected by what the cell's own counts say beyond its latent code.",
+    help="Which of estimated_counts, estimated_dropouts and posterior_counts to write, separated by commas, or 'none'; "
+    "all by default. posterior_counts is estimated_counts corrected by what the cell's own counts say beyond its latent code.",
 )
 @click.option(
     "--genes",
@@ -56,7 +54,7 @@ def project(
     all_batches: bool,
     filename: Path | None,
     store_sigmas: bool,
-    layers: str,
+    layers: str | None,
     genes: Path | None,
     dtype: str,
     latent_only: bool,
@@ -68,7 +66,7 @@ def project(
     from discern.projection.targets import Target
 
     content = ProjectedContent(
-        layers=parse_layers(layers),
+        layers=None if layers is None else parse_layers(layers),
         genes=None if genes is None else read_gene_list(genes),
         dtype=dtype,
         raw=not no_raw,

@@ -11,8 +11,7 @@ import pandas as pd
 from discern.errors import DataError
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, POSTERIOR_COUNTS
 
-PUBLISHED_LAYERS = (ESTIMATED_COUNTS, ESTIMATED_DROPOUTS)
-LAYERS = (*PUBLISHED_LAYERS, POSTERIOR_COUNTS)
+LAYERS = (ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, POSTERIOR_COUNTS)
 NO_LAYERS = "none"
 DTYPES = ("float32", "float16")
 _NAMED = 5
@@ -23,7 +22,7 @@ class ProjectedContent:
     """What is written of projected cells.
 
     Attributes:
-        layers: Names of the layers.
+        layers: Names of the layers; all that can be had when None.
         genes: Genes of X and layers, in this order; all when None. ``raw`` always holds all.
         dtype: Type of the layers; X and latent codes are float32, as scipy has no sparse matrices of float16.
         raw: Keep the input as ``raw``.
@@ -31,12 +30,16 @@ class ProjectedContent:
         model_sha256: SHA-256 of the file the model was read from, for the record; empty when there is none.
     """
 
-    layers: tuple[str, ...] = PUBLISHED_LAYERS
+    layers: tuple[str, ...] | None = None
     genes: tuple[str, ...] | None = None
     dtype: str = DTYPES[0]
     raw: bool = True
     latent_only: bool = False
     model_sha256: str = ""
+
+    def holds(self, layer: str) -> bool:
+        """Return whether a layer is written where it can be had."""
+        return not self.latent_only and (self.layers is None or layer in self.layers)
 
     def as_layer(self, values: np.ndarray) -> np.ndarray:
         """Return the values of one layer in the type they are written in.

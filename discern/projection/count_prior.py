@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from discern.errors import DataError, DiscernError
+from discern.errors import NoCountPriorError
 from discern.io.processed_cells import ProcessedCells
 from discern.io.transform import InputTransform
 from discern.keys import SPLIT, VALID
@@ -123,19 +123,18 @@ def fit_count_prior(family: ModelFamily, cells: ProcessedCells) -> CountPrior:
         cells: The processed cells it was trained on.
 
     Raises:
-        DataError: There are no validation cells.
-        DiscernError: The family estimates something else than expression.
+        NoCountPriorError: There are no validation cells, or the family estimates something else than log expression.
     """
     if not family.output_space.startswith("log1p"):
-        raise DiscernError(
+        raise NoCountPriorError(
             f"Posterior counts need estimates of log expression; a model of family '{family.name}' gives "
-            f"{family.output_space}."
+            f"{family.output_space}. Do without posterior_counts (`--layers`)."
         )
     validation = np.flatnonzero((cells.obs[SPLIT] == VALID).to_numpy())
     if not len(validation):
-        raise DataError(
+        raise NoCountPriorError(
             "Posterior counts are fitted to validation cells, and there are none. Set input_ds.split.valid_cells to 0.1, "
-            "then process and train again; or leave posterior_counts out of --layers."
+            "then process and train again, or do without posterior_counts (`--layers`)."
         )
     sums = _Sums(len(family.data.batches), cells.n_vars)
     with progress("Fitting the prior of counts, cell", len(validation)) as report:

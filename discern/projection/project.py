@@ -52,8 +52,8 @@ def project_cells(
         folder: Where the files are written.
         seed: Drives the zeros that are drawn, the same way for every target and whatever the content.
         store_sigmas: Keep the latent log standard deviations in obsm.
-        content: What is written; the published content when None.
-        prior: What the cells' own counts add, for ``posterior_counts``.
+        content: What is written; everything when None.
+        prior: What the cells' own counts add; without it there are no ``posterior_counts``.
     """
     check_genes(family, data)
     cells, content = ProcessedCells.of(data), content or ProjectedContent()
@@ -152,7 +152,7 @@ def _shares(
     prior: CountPrior | None,
 ) -> np.ndarray | None:
     """Return what the cells' own counts multiply their estimates by, the same for every target; None when not wanted."""
-    if POSTERIOR_COUNTS not in content.layers or prior is None:
+    if prior is None or not content.holds(POSTERIOR_COUNTS):
         return None
     return prior.shares_of(family, cells, encoded, own)
 
@@ -177,7 +177,7 @@ def layers_of(
     return {
         name: content.as_layer(values)
         for name, values in estimates.items()
-        if name in content.layers and values is not None
+        if content.holds(name) and values is not None
     }
 
 

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import h5py
 import numpy as np
 
-from discern.errors import DataError
+from discern.errors import NoCountPriorError
 from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
 from discern.io.processed_cells import ProcessedCells, open_own_cells
@@ -27,11 +27,15 @@ def count_prior_of(experiment: Experiment, family: ModelFamily, cells: Processed
         cells: Its processed cells, where they are open; else they are opened when needed.
 
     Raises:
-        DataError: There are no validation cells to fit it to.
-        DiscernError: The family estimates something else than expression.
+        NoCountPriorError: There are no validation cells to fit it to, or the family estimates something else than log expression.
     """
     folder = experiment.folder
     path = folder.count_prior
+    if not folder.processed_file.is_file():
+        raise NoCountPriorError(
+            f"Posterior counts are fitted to validation cells, and {folder.processed_file} does not exist. Put the processed "
+            "data of the model there, or do without posterior_counts (`--layers`)."
+        )
     belongs_to = {
         _MODEL: file_sha256(folder.best_model) or "",
         _CELLS: read_annotation(folder.processed_file).cells_sha256,
@@ -42,9 +46,9 @@ def count_prior_of(experiment: Experiment, family: ModelFamily, cells: Processed
                 return CountPrior(file["size"][()], file["ratio"][()])
     with nullcontext(cells) if cells else open_own_cells(folder, experiment.config.training.batch_size) as own:
         if not own.n_obs:
-            raise DataError(
+            raise NoCountPriorError(
                 f"Posterior counts are fitted to validation cells, and {folder.path} was shared without its "
-                "cells. Leave posterior_counts out of --layers."
+                "cells. Do without posterior_counts (`--layers`)."
             )
         prior = fit_count_prior(family, own)
     with replacing_file(path) as temporary, sealed_hdf5(temporary) as file:

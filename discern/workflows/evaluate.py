@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from discern import __version__
-from discern.errors import DataError
+from discern.errors import DataError, NoCountPriorError
 from discern.evaluation.comparison import Settings, compare_with_hidden, compare_with_reference
 from discern.evaluation.findings import Findings
 from discern.evaluation.other_estimates import OtherEstimate, check_names
@@ -149,7 +149,7 @@ def _prior_of(
 ) -> CountPrior | None:
     try:
         return count_prior_of(experiment, family, cells)
-    except DataError as error:
+    except NoCountPriorError as error:
         findings.note(str(error))
         return None
 

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from discern.errors import ExperimentError, ShapeError
+from discern.errors import ExperimentError, NoCountPriorError, ShapeError
 from discern.io.experiment_folder import ExperimentFolder
 from discern.io.file_digests import file_sha256
 from discern.io.processed_annotation import read_annotation
@@ -20,6 +20,7 @@ from discern.io.record_schema import genes_digest
 from discern.keys import BATCH, POSTERIOR_COUNTS
 from discern.models.contract import DataDescription, ModelFamily
 from discern.projection.content import ProjectedContent
+from discern.projection.count_prior import CountPrior
 from discern.projection.project import LATENT_FILE, project_cells
 from discern.projection.targets import Target, file_names
 from discern.training.checkpoints import is_checkpoint
@@ -91,13 +92,26 @@ def project(
             seed=training.seed,
             store_sigmas=store_sigmas,
             content=content,
-            prior=count_prior_of(experiment, family, None if filename else cells)
-            if POSTERIOR_COUNTS in content.layers
-            else None,
+            prior=_prior_for(content, experiment, family, None if filename else cells),
         )
     for path in paths:
         _LOGGER.info("%s written", path)
     return paths
+
+
+def _prior_for(
+    content: ProjectedContent, experiment: Experiment, family: ModelFamily, cells: ProcessedCells | None
+) -> CountPrior | None:
+    """Return the prior of counts where it is needed; it may be missing unless the layer was asked for by name."""
+    if not content.holds(POSTERIOR_COUNTS):
+        return None
+    try:
+        return count_prior_of(experiment, family, cells)
+    except NoCountPriorError as error:
+        if content.layers is not None:
+            raise
+        _LOGGER.warning("The layer %s is left out: %s", POSTERIOR_COUNTS, error)
+        return None
 
 
 def _folder_for(folder: ExperimentFolder, filename: Path, cells: ProcessedCells, names: Sequence[str]) -> Path:

@@ -60,6 +60,7 @@ def test_the_folder_has_the_published_layout(job):
         "job/last_state.hdf5",
         "job/last_state.previous.hdf5",
         "job/history.csv",
+        "job/count_prior.hdf5",
         "projected/unprojected.h5ad",
     } == found
 
@@ -90,7 +91,7 @@ def test_the_output_has_the_published_layout(job):
     found = projection(job.experiment)
     data = anndata.read_h5ad(job.experiment / "processed_data" / "concatenated_data.h5ad")
     assert isinstance(found.X, sparse.csr_matrix)
-    assert set(found.layers) == {"estimated_counts", "estimated_dropouts"}
+    assert set(found.layers) == {"estimated_counts", "estimated_dropouts", "posterior_counts"}
     assert {name: codes.shape for name, codes in found.obsm.items()} == {"X_DISCERN": (300, 4)}
     assert list(found.obs_names) == list(data.obs_names)
     assert list(found.var_names) == list(data.var_names)

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from scipy import sparse, stats
 
-from discern.errors import DataError, DiscernError
+from discern.errors import NoCountPriorError
 from discern.io.processed_cells import ProcessedCells
 from discern.io.transform import InputTransform
 from discern.models.contract import Decoded, Latent
@@ -148,13 +148,13 @@ def _labels(cells):
 
 def test_validation_cells_are_needed(split_data, family):
     split_data.obs["split"] = "train"
-    with pytest.raises(DataError, match="there are none. Set input_ds.split.valid_cells to 0.1"):
+    with pytest.raises(NoCountPriorError, match="there are none. Set input_ds.split.valid_cells to 0.1"):
         fit_count_prior(family, ProcessedCells.of(split_data))
 
 
 def test_other_outputs_than_log_expression_are_refused(split_data, family):
     family.output_space = "counts"
-    with pytest.raises(DiscernError, match="'shift' gives counts"):
+    with pytest.raises(NoCountPriorError, match="'shift' gives counts"):
         fit_count_prior(family, ProcessedCells.of(split_data))
 
 

@@ -3,12 +3,13 @@ import h5py
 import numpy as np
 import pytest
 
-from discern.errors import DataError, ExperimentError
+from discern.errors import DataError, ExperimentError, NoCountPriorError
 from discern.io.sealed_hdf5 import sealed_hdf5
 from discern.projection.content import ProjectedContent
 from discern.projection.targets import Target
+from discern.workflows.count_prior import count_prior_of
 from discern.workflows.process import process
-from discern.workflows.project import project
+from discern.workflows.project import project, trained_family
 
 
 @pytest.fixture
@@ -150,6 +151,36 @@ class TestPosteriorCounts:
         assert "posterior_counts" in anndata.read_h5ad(path).layers
         assert published.folder.count_prior.is_file()
 
-    def test_without_the_layer_nothing_is_fitted(self, published):
-        project(published)
+    @pytest.mark.parametrize(
+        "content", [ProjectedContent(layers=("estimated_counts",)), ProjectedContent(latent_only=True)]
+    )
+    def test_without_the_layer_nothing_is_fitted(self, published, content):
+        project(published, content=content)
         assert not published.folder.count_prior.exists()
+
+    def test_they_are_written_unless_others_are_asked_for(self, published):
+        (path,) = project(published)
+        found = anndata.read_h5ad(path)
+        assert set(found.layers) == {"estimated_counts", "estimated_dropouts", "posterior_counts"}
+        (path,) = project(published, content=self.CONTENT)
+        named = anndata.read_h5ad(path)
+        for layer in self.CONTENT.layers:
+            np.testing.assert_array_equal(named.layers[layer], found.layers[layer])
+
+    def test_where_there_is_nothing_to_fit_them_to_they_are_left_out_with_a_warning(self, published, caplog):
+        data = anndata.read_h5ad(published.folder.processed_file)
+        data.obs["split"] = "train"
+        data.write_h5ad(published.folder.processed_file)
+        (path,) = project(published)
+        assert set(anndata.read_h5ad(path).layers) == {"estimated_counts", "estimated_dropouts"}
+        warnings = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+        told = "The layer posterior_counts is left out: Posterior counts are fitted to validation cells, and there are none."
+        assert [one.startswith(told) for one in warnings].count(True) == 1
+        with pytest.raises(NoCountPriorError, match="there are none"):
+            project(published, content=self.CONTENT)
+
+    def test_the_processed_data_of_the_model_are_missing(self, published):
+        family = trained_family(published)
+        published.folder.processed_file.unlink()
+        with pytest.raises(NoCountPriorError, match=r"concatenated_data\.h5ad does not exist\. Put the processed data"):
+            count_prior_of(published, family)
