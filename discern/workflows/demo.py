@@ -18,7 +18,7 @@ from discern.evaluation.hidden_truth import cell_correlations, gene_correlations
 from discern.evaluation.smoothing import smooth_over_neighbours
 from discern.io.whole_files import write_json
 from discern.io.writing import write_h5ad
-from discern.keys import BATCH, CELLTYPE, ESTIMATED_COUNTS, LATENT
+from discern.keys import BATCH, CELLTYPE, ESTIMATED_COUNTS, LATENT, POSTERIOR_COUNTS
 from discern.projection.targets import Target
 from discern.umap_pictures import draw_umap, umap_coordinates
 from discern.workflows.demo_data import DEEP, SHALLOW, DemoData, blood_cells, thin_half
@@ -136,6 +136,7 @@ def compare(data: DemoData, reconstructed: AnnData) -> list[Recovery]:
         "nearest-neighbour smoothing": smooth_over_neighbours(as_it_is),
         "DISCERN, zeros drawn (X)": found.X.toarray() if sparse.issparse(found.X) else np.asarray(found.X),
         "DISCERN (estimated_counts)": found.layers[ESTIMATED_COUNTS],
+        "DISCERN (posterior_counts)": found.layers[POSTERIOR_COUNTS],
     }
     return [
         Recovery(
