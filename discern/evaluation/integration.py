@@ -48,6 +48,10 @@ def integration_scores(
 ) -> dict[str, float]:
     """Return the measures of one embedding; without types, those that need none.
 
+    Whether batches are apart is judged by distances to cells of all other batches (BRAS). The silhouette of Luecken et al.
+    looks at the nearest other batch only, and so sees nothing where batches mix in pairs that lie apart. Distances are
+    Euclidean, as everywhere here: cosines depend on where the origin of an embedding is.
+
     Args:
         points: Cells in the embedding, (n_cells, n_dimensions).
         batches: Codes of their batches, int (n_cells,).
@@ -59,7 +63,7 @@ def integration_scores(
         OptionalDependencyError: scib-metrics is not installed.
 
     Source:
-        Luecken et al. 2022, Nature Methods 19:41.
+        Luecken et al. 2022, Nature Methods 19:41; Rautenstrauch and Ohler 2025, Nature Biotechnology.
     """
     scib = _scib_metrics()
     points = np.ascontiguousarray(points, dtype=np.float32)
@@ -69,7 +73,7 @@ def integration_scores(
     if (types >= 0).all() and n_types > 1:
         scores |= {
             "silhouette_types": lambda: scib.silhouette_label(points, types),
-            "silhouette_batches": lambda: scib.silhouette_batch(points, types, batches),
+            "bras": lambda: scib.bras(points, types, batches, metric="euclidean"),
             "clisi": lambda: scib.clisi_knn(neighbours, types),
             "graph_connectivity": lambda: graph_connectivity(neighbours.indices[:, :_N_GRAPH_NEIGHBOURS], types),
         }

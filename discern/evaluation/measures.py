@@ -45,6 +45,7 @@ class Measure:
 
 _PAPER = "Hausmann et al. 2023, Genome Biology 24:212"
 _SCIB = "Luecken et al. 2022, Nature Methods 19:41"
+_SCIB_SOURCES = {"bras": "Rautenstrauch and Ohler 2025, Nature Biotechnology, doi:10.1038/s41587-025-02743-4"}
 
 
 def _correlation(name: str, group: str, meaning: str) -> Measure:
@@ -73,7 +74,10 @@ _SCIB_MEASURES = {
     "ari": (-1.0, "Clusters found by k-means agree with the cell types (adjusted Rand index)."),
     "nmi": (0.0, "Clusters found by k-means tell the cell types (normalised mutual information)."),
     "silhouette_types": (0.0, "Cells lie nearer to their own type than to others."),
-    "silhouette_batches": (0.0, "Within a type, cells do not lie nearer to their own batch."),
+    "bras": (
+        0.0,
+        "Within a type, cells lie no nearer to their own batch than to all others (batch removal adapted silhouette).",
+    ),
     "ilisi": (0.0, "Neighbourhoods hold several batches."),
     "clisi": (0.0, "Neighbourhoods hold one cell type."),
     "kbet": (0.0, "Share of cells whose neighbours have the batches of their type."),
@@ -86,7 +90,7 @@ def _integration(group: str, suffix: str, where: str) -> tuple[Measure, ...]:
         return f"{meaning[:-1]}, {where}" + ("." if name == "kbet" else f"; mean over {N_DRAWS} choices of cells.")
 
     return tuple(
-        Measure(name + suffix, group, "higher", lowest, 1.0, 1.0, full(name, meaning), _SCIB)
+        Measure(name + suffix, group, "higher", lowest, 1.0, 1.0, full(name, meaning), _SCIB_SOURCES.get(name, _SCIB))
         for name, (lowest, meaning) in _SCIB_MEASURES.items()
     )
 

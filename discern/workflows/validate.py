@@ -31,7 +31,7 @@ from discern.workflows.process import search_file
 _BYTES_OF_A_WORKER = 330e6  # of process, whatever the number of cells: libraries and one piece of the data; measured
 _BYTES_PER_CELL = 300  # annotation, which stays in memory
 _BYTES_PER_VALUE_ON_DISK = 8
-_SIZE_OF_A_PROJECTION = 2.3  # of one dense float32 matrix: two compressed layers, X and the input; measured
+_SIZE_OF_A_PROJECTION = 3.0  # of one dense float32 matrix: three compressed layers, X and the input; measured
 _FLOPS_PER_WEIGHT = 6  # multiply and add, forward and twice backward
 _SHARE_OF_PRODUCT_RATE = 0.6  # what a training step reaches of the rate of one large matrix product, measured
 _SECONDS_PER_MINIBATCH = 0.01  # whatever its width: MMD++ and the start of every operation

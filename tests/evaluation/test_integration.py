@@ -48,16 +48,47 @@ def test_all_measures_of_known_embeddings():
     mixed = integration_scores(points, batches, types)
     assert sorted(mixed) == sorted(EMBEDDING_MEASURES)
     assert min(mixed[name] for name in ("ari", "nmi", "clisi", "graph_connectivity")) > 0.99
-    assert min(mixed[name] for name in ("ilisi", "kbet", "silhouette_batches")) > 0.8
+    assert min(mixed[name] for name in ("ilisi", "kbet", "bras")) > 0.8
     apart = integration_scores(cells(50.0, n_cells=120)[0], batches, types)
     assert max(apart[name] for name in ("ilisi", "kbet")) < 0.1
-    assert apart["silhouette_batches"] < 0.3
+    assert apart["bras"] < 0.3
     shuffled = np.random.default_rng(0).permutation(types)
     blended = integration_scores(points, batches, shuffled, with_kbet=False)
     assert sorted([*blended, "kbet"]) == sorted(EMBEDDING_MEASURES)
     assert max(blended[name] for name in ("ari", "nmi")) < 0.1
     assert blended["clisi"] < mixed["clisi"]
     assert blended["silhouette_types"] < 0.55 < mixed["silhouette_types"]
+
+
+def slow_bras(points, batches, types):
+    """One cell after the other: the mean over types of the mean of 1 − |silhouette|, all other batches being one cluster."""
+    of_types = []
+    for one in np.unique(types):
+        cells, labels = points[types == one], batches[types == one]
+        distances = np.linalg.norm(cells[:, None] - cells[None], axis=-1)
+        scores = []
+        for cell, label in enumerate(labels):
+            own = distances[cell, labels == label].sum() / ((labels == label).sum() - 1)
+            others = distances[cell, labels != label].mean()
+            scores.append(1 - abs(others - own) / max(others, own))
+        of_types.append(np.mean(scores))
+    return np.mean(of_types)
+
+
+@needs_scib
+def test_batches_that_mix_in_pairs_are_apart():
+    """Four batches; the pairs 0, 1 and 2, 3 mix and lie apart, which the nearest other batch does not show."""
+    import scib_metrics
+
+    rng = np.random.default_rng(0)
+    batches, types = np.arange(240) % 4, np.arange(240) // 120
+    points = rng.normal(size=(240, 4)).astype(np.float32) + 20 * np.eye(2, 4)[types]
+    mixed = integration_scores(points, batches, types, with_kbet=False)["bras"]
+    points[:, 3] += 30 * (batches > 1)
+    found = integration_scores(points, batches, types, with_kbet=False)["bras"]
+    assert found == pytest.approx(slow_bras(points, batches, types), abs=1e-4)
+    assert found < 0.25 < 0.9 < mixed
+    assert scib_metrics.silhouette_batch(points, types, batches) > 0.9
 
 
 def test_connectivity_is_the_mean_share_of_the_largest_part_of_each_type():
