@@ -33,7 +33,8 @@ class ProductDense(keras.layers.Dense):
     """Keras' Dense; the matrix products of output and gradients may run in another format.
 
     Weights, bias, activation, output and gradients keep the format of the layer: cells, kernel and the gradient of the
-    output are rounded where they enter a product, each result once.
+    output are rounded where they enter a product, and so is each result. Processors without instructions for the format
+    round partial sums too.
 
     Args:
         units: Number of outputs.
