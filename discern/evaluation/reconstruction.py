@@ -11,7 +11,7 @@ from discern.io.processed_cells import ProcessedCells
 from discern.models.contract import ModelFamily
 from discern.projection.batch_labels import BatchLabels, own_labels
 from discern.projection.count_prior import CountPrior, posterior
-from discern.projection.decoding import decoded_slices, encoded_slices
+from discern.projection.decoding import decoded_into, encoded_slices, with_zeros
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,16 @@ def reconstruct_into(
     has_probability = False
     cells, own, rng = ProcessedCells.of(data), own_labels(data, batches), np.random.default_rng(seed)
     for encoded in encoded_slices(family, cells, own):
-        for piece in decoded_slices(family, [encoded], into, rng, genes):
-            latent.append(piece.latent.mean)
-            drawn.append(piece.expression)
-            expression[piece.cells] = piece.decoded.expression
-            has_probability = piece.decoded.probability is not None
-            if prior is not None and corrected is not None:
-                shares = prior.shares_of(family, cells, encoded, own)[:, genes]
-                corrected[piece.cells] = posterior(piece.decoded.expression, shares, family.transform())
+        piece = with_zeros(encoded, decoded_into(family, encoded, into[encoded.cells]), rng, genes)
+        latent.append(piece.latent.mean)
+        drawn.append(piece.expression)
+        expression[piece.cells] = piece.decoded.expression
+        has_probability = piece.decoded.probability is not None
+        if prior is not None and corrected is not None:
+            own_batch, transform = own[encoded.cells], family.transform()
+            in_own_batch = decoded_into(family, encoded, own_batch)
+            shares = prior.shares_of(in_own_batch, cells, encoded.cells, own_batch, transform)[:, genes]
+            corrected[piece.cells] = posterior(piece.decoded.expression, shares, transform)
     zeros = sparse.vstack(drawn, format="csr") if has_probability else None
     return Reconstruction(np.concatenate(latent), expression, zeros, corrected)
 

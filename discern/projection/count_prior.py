@@ -20,10 +20,10 @@ from discern.errors import NoCountPriorError
 from discern.io.processed_cells import ProcessedCells
 from discern.io.transform import InputTransform
 from discern.keys import SPLIT, VALID
-from discern.models.contract import ModelFamily
+from discern.models.contract import Decoded, ModelFamily
 from discern.progress import progress
-from discern.projection.batch_labels import BatchLabels, own_labels
-from discern.projection.decoding import EncodedSlice, decoded_into, encoded_slices
+from discern.projection.batch_labels import own_labels
+from discern.projection.decoding import decoded_into, encoded_slices
 
 _EXPECTED_COUNTS = 10.0  # expected counts with the batch's overall ratio that every gene's ratio starts from
 _SQUARED_COUNTS = 10.0  # evidence with the spread of all genes that every gene's spread starts from
@@ -67,24 +67,29 @@ class CountPrior:
         return shares if measured is None else np.where(measured, shares, np.float32(1.0))
 
     def shares_of(
-        self, family: ModelFamily, cells: ProcessedCells, piece: EncodedSlice, labels: BatchLabels
+        self,
+        decoded: Decoded,
+        cells: ProcessedCells,
+        neighbours: slice,
+        own_batch: np.ndarray,
+        transform: InputTransform,
     ) -> np.ndarray:
-        """Return the mean of ρ for encoded cells, float32 (n_cells, n_genes).
+        """Return the mean of ρ for neighbouring cells, float32 (n_cells, n_genes).
 
         Args:
-            family: The family that the prior was fitted to.
-            cells: The cells that were encoded.
-            piece: Some of them, encoded.
-            labels: Their own batches.
+            decoded: The cells decoded into their own batches by the family that the prior was fitted to.
+            cells: All cells.
+            neighbours: Which of them were decoded.
+            own_batch: Their batch labels, (n_cells, n_batches).
+            transform: How counts become expression.
         """
-        own = labels[piece.cells]
         return self.shares(
-            decoded_into(family, piece, own).expression,
-            cells.counts[piece.cells].toarray(),
-            cells.library_size[piece.cells],
-            own,
-            family.transform(),
-            None if cells.panels is None else cells.panels.measured(piece.cells),
+            decoded.expression,
+            cells.counts[neighbours].toarray(),
+            cells.library_size[neighbours],
+            own_batch,
+            transform,
+            None if cells.panels is None else cells.panels.measured(neighbours),
         )
 
 

@@ -97,13 +97,26 @@ def decoded_slices(
         genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
     """
     for piece in encoded:
-        decoded = decoded_into(family, piece, target_batch[piece.cells])
-        expression = decoded.expression
-        if decoded.probability is not None:
-            expression = draw_zeros(expression, decoded.probability, rng)
-        if genes is not None:
-            expression, decoded = expression[:, genes], _only(decoded, genes)
-        yield DecodedSlice(piece.cells, piece.latent, decoded, sparse.csr_matrix(expression))
+        yield with_zeros(piece, decoded_into(family, piece, target_batch[piece.cells]), rng, genes)
+
+
+def with_zeros(
+    piece: EncodedSlice, decoded: Decoded, rng: np.random.Generator, genes: np.ndarray | None = None
+) -> DecodedSlice:
+    """Draw the zeros of one decoded slice of cells.
+
+    Args:
+        piece: Encoded cells.
+        decoded: What the decoder estimates of them.
+        rng: Source of the draws.
+        genes: Positions of the genes to return, (n_genes,); all when None. The draws are the same.
+    """
+    expression = decoded.expression
+    if decoded.probability is not None:
+        expression = draw_zeros(expression, decoded.probability, rng)
+    if genes is not None:
+        expression, decoded = expression[:, genes], _only(decoded, genes)
+    return DecodedSlice(piece.cells, piece.latent, decoded, sparse.csr_matrix(expression))
 
 
 def decoded_into(family: ModelFamily, piece: EncodedSlice, labels: np.ndarray) -> Decoded:

@@ -20,10 +20,10 @@ from discern.io.transform import InputTransform
 from discern.keys import ESTIMATED_COUNTS, ESTIMATED_DROPOUTS, LATENT, LATENT_LOG_STD, POSTERIOR_COUNTS, RUN_SUMMARY
 from discern.models.contract import Latent, ModelFamily
 from discern.progress import progress
-from discern.projection.batch_labels import BatchLabels, own_labels
+from discern.projection.batch_labels import own_labels
 from discern.projection.content import ProjectedContent, gene_positions
 from discern.projection.count_prior import CountPrior, posterior
-from discern.projection.decoding import DecodedSlice, EncodedSlice, decoded_slices, encoded_slices
+from discern.projection.decoding import DecodedSlice, decoded_into, encoded_slices, with_zeros
 from discern.projection.targets import Target, file_names, target_labels
 
 LATENT_FILE = "latent.h5ad"
@@ -80,17 +80,24 @@ def project_cells(
         report = stack.enter_context(progress("Projecting, cell", cells.n_obs))
         for encoded in encoded_slices(family, cells, own):
             as_they_were = None if raw is None else raw[encoded.cells]
-            shares = _shares(family, cells, encoded, own, content, prior)
-            shares = shares if shares is None or genes is None else shares[:, genes]
+            own_batch, in_own_batch, shares = own[encoded.cells], None, None
+            if prior is not None and content.holds(POSTERIOR_COUNTS):
+                in_own_batch = decoded_into(family, encoded, own_batch)
+                shares = prior.shares_of(in_own_batch, cells, encoded.cells, own_batch, family.transform())
+                shares = shares if genes is None else shares[:, genes]
             for writer, target_batch, rng in zip(writers, labels, generators, strict=True):
-                for piece in decoded_slices(family, [encoded], target_batch, rng, genes):
-                    embeddings = embeddings_of(piece.latent, store_sigmas)
-                    writer.append(
-                        piece.expression,
-                        layers_of(piece, content, family.transform(), shares),
-                        embeddings,
-                        as_they_were,
-                    )
+                into = target_batch[encoded.cells]
+                if in_own_batch is not None and np.array_equal(into, own_batch):
+                    decoded = in_own_batch
+                else:
+                    decoded = decoded_into(family, encoded, into)
+                piece = with_zeros(encoded, decoded, rng, genes)
+                writer.append(
+                    piece.expression,
+                    layers_of(piece, content, family.transform(), shares),
+                    embeddings_of(piece.latent, store_sigmas),
+                    as_they_were,
+                )
             report(encoded.cells.stop)
     return paths
 
@@ -141,20 +148,6 @@ def check_genes(family: ModelFamily, data: DISCERNData | ProcessedCells) -> None
             f"The cells have {data.n_vars} genes and the model was trained on {family.data.n_genes}, but they are others "
             "or stand in another order. Give the cells the genes of the model's processed data, in their order."
         )
-
-
-def _shares(
-    family: ModelFamily,
-    cells: ProcessedCells,
-    encoded: EncodedSlice,
-    own: BatchLabels,
-    content: ProjectedContent,
-    prior: CountPrior | None,
-) -> np.ndarray | None:
-    """Return what the cells' own counts multiply their estimates by, the same for every target; None when not wanted."""
-    if prior is None or not content.holds(POSTERIOR_COUNTS):
-        return None
-    return prior.shares_of(family, cells, encoded, own)
 
 
 def layers_of(

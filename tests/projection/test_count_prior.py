@@ -136,14 +136,15 @@ def test_counts_that_tell_nothing_change_nothing():
     cells = _counted(20_000, [1e6, 1e6, 1e6], [1.0, 1.0], seed=3)
     prior = fit_count_prior(KnownFamily(cells), cells)
     assert (prior.size[:2] > 100).all()
-    shares = prior.shares_of(
-        family := KnownFamily(cells), cells, next(encoded_slices(family, cells, labels := _labels(cells))), labels
-    )
+    shares = next(_shares(prior, KnownFamily(cells), cells))
     np.testing.assert_allclose(shares[:, :2], 1.0, atol=0.15)
 
 
-def _labels(cells):
-    return own_labels(cells, ("a", "b", "c"))
+def _shares(prior, family, cells):
+    labels = own_labels(cells, family.data.batches)
+    for piece in encoded_slices(family, cells, labels):
+        own = labels[piece.cells]
+        yield prior.shares_of(decoded_into(family, piece, own), cells, piece.cells, own, family.transform())
 
 
 def test_validation_cells_are_needed(split_data, family):
@@ -164,8 +165,7 @@ def test_genes_that_were_not_measured_keep_their_estimate(split_data, family):
     split_data.varm["measured"] = pd.DataFrame({"two": [True, False, True] * 3}, index=split_data.var_names)
     cells = ProcessedCells.of(split_data)
     prior = fit_count_prior(family, cells)
-    labels = own_labels(cells, family.data.batches)
-    shares = np.concatenate([prior.shares_of(family, cells, p, labels) for p in encoded_slices(family, cells, labels)])
+    shares = np.concatenate(list(_shares(prior, family, cells)))
     assert (shares[1::2, 1::3] == 1).all()
     assert (shares[0::2] != 1).all()
 
@@ -192,3 +192,17 @@ def test_the_layer_of_a_projection(split_data, family, tmp_path, genes):
     chosen = slice(None) if genes is None else [7, 2]
     estimate = np.log1p(np.expm1(file.layers["estimated_counts"]) * shares[:, chosen])
     np.testing.assert_allclose(file.layers["posterior_counts"], estimate, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_are_decoded_into_their_own_batches_once(split_data, family, tmp_path, monkeypatch):
+    """For the shares and for the file that asks for the same."""
+    cells = ProcessedCells.of(split_data)
+    prior = fit_count_prior(family, cells)
+    decoded, decode = [], family.decode
+    monkeypatch.setattr(family, "decode", lambda latent, labels: decoded.append(labels) or decode(latent, labels))
+    targets = [Target(), Target("batch", "high/2")]
+    paths = project_cells(family, cells, targets, tmp_path, prior=prior)
+    assert len(decoded) == 2 * 3  # minibatches
+    for target, path in zip(targets, paths, strict=True):
+        (alone,) = project_cells(family, cells, [target], tmp_path / "alone")
+        np.testing.assert_array_equal(anndata.read_h5ad(path).X.toarray(), anndata.read_h5ad(alone).X.toarray())
