@@ -17,6 +17,12 @@ def pytest_addoption(parser):
     parser.addoption("--runslow", action="store_true", help="also run tests marked slow")
 
 
+def pytest_configure(config):
+    """Quick tests spend a quarter of their time in compiling what runs for a second; slow ones compile as users do."""
+    if not config.getoption("--runslow"):
+        os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--runslow"):
         for item in items:
