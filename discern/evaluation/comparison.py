@@ -1,6 +1,6 @@
 """Every method against real cells of the target batch, and against counts that were taken away."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,10 +8,19 @@ import pandas as pd
 from scipy import sparse
 
 from discern.errors import DataError, OptionalDependencyError
+from discern.evaluation.baselines import smooth_within_batches
 from discern.evaluation.component_space import fit_space
 from discern.evaluation.findings import Findings
 from discern.evaluation.hidden_truth import hidden_truth_scores
-from discern.evaluation.methods import FLAT, RECONSTRUCTED, SPLIT_HALF, TYPE_MEANS, baseline_estimates, model_estimates
+from discern.evaluation.methods import (
+    FLAT,
+    RECONSTRUCTED,
+    SMOOTHED,
+    SPLIT_HALF,
+    TYPE_MEANS,
+    baseline_estimates,
+    model_estimates,
+)
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.reconstruction import latent_codes, reconstruct_into
 from discern.evaluation.sampling import choose_cells, choose_genes, type_codes
@@ -90,7 +99,8 @@ class _Part:
 def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings: Settings, findings: Findings) -> None:
     """Score every method on cells of other batches against real cells of the target batch.
 
-    One half of the target's cells is compared with, baselines learn from the other half.
+    One half of the target's cells is compared with, baselines learn from the other half. Whether batches mix is judged
+    among estimates: the target's cells take part as each method gives them.
 
     Args:
         family: A trained family that can encode and decode.
@@ -117,12 +127,14 @@ def compare_with_reference(family: ModelFamily, cells: ProcessedCells, settings:
         "types": names,
     }
 
+    given = _target_as_given(family, real, genes, reference, settings)
+
     def score(method: Method, estimate: Cells) -> None:
         scores = reference_scores(estimate, reference, settings.seed)
         scores |= distribution_scores(estimate, reference, settings.seed)
         if method not in (*FLAT, SPLIT_HALF):
-            points = space.points(estimate.expression)
-            scores |= _integration(points, estimate, reference.points, reference, settings.seed, findings)
+            points, of_target = space.points(estimate.expression), given.get(method.name, reference.points)
+            scores |= _integration(points, estimate, of_target, reference, settings.seed, findings)
         findings.add(method, scores)
 
     for method, expression in _estimates(family, others, learnt.cells, genes, settings):
@@ -142,6 +154,23 @@ def _estimates(
         method = Method(other.name, "estimate", f"Read from {other.path.name}.")
         yield method, other.read(others.data.obs_names, list(others.data.var_names[genes]))
     yield from baseline_estimates(others.cells, learnt)
+
+
+def _target_as_given(
+    family: ModelFamily, real: _Part, genes: np.ndarray, reference: Reference, settings: Settings
+) -> Mapping[str, np.ndarray]:
+    """Return the target's cells in the space of the components as methods give them, by method; others change nothing.
+
+    Beside cells as measured, estimates would lie apart for their lack of noise alone, however well batches mix.
+    """
+    points = reference.space.points
+    estimates = reconstruct_into(family, real.data, settings.target, genes, settings.seed, settings.prior)
+    given = {method.name: points(expression) for method, expression in model_estimates(estimates)}
+    given[SMOOTHED.name] = points(smooth_within_batches(real.cells.expression, real.cells.batches))
+    for other in settings.others:
+        if other.holds(real.data.obs_names):
+            given[other.name] = points(other.read(real.data.obs_names, list(real.data.var_names[genes])))
+    return given
 
 
 def _genes(

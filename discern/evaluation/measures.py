@@ -152,7 +152,7 @@ _ALL = (
     ),
     *_distances("within a type", "within each of the five largest types", ""),
     *_distances(*2 * ("all cells together; other shares of types count as well",), "_all_cells"),
-    *_integration(INTEGRATION, "", "in principal components of estimates and real target cells"),
+    *_integration(INTEGRATION, "", "in principal components of estimates, the target's cells among them"),
     *_integration(INTEGRATION_LATENT, "_latent", "in the latent space"),
 )  # fmt: skip
 

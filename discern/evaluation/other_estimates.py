@@ -61,6 +61,14 @@ class OtherEstimate:
         """
         return self._index("var")
 
+    def holds(self, cells: pd.Index) -> bool:
+        """Tell whether it has estimates of all these cells.
+
+        Raises:
+            DataError: The file cannot be read.
+        """
+        return bool(cells.isin(self._index("obs")).all())
+
     def read(self, cells: pd.Index, genes: Sequence[str]) -> np.ndarray:
         """Return the estimates of these cells and genes, matched by name, float32 (n_cells, n_genes).
 

@@ -123,33 +123,33 @@ def distribution_scores(estimate: Cells, reference: Reference, seed: int) -> dic
 
 
 def mixing_scores(
-    points: np.ndarray, estimate: Cells, real: np.ndarray, reference: Reference, seed: int
+    points: np.ndarray, estimate: Cells, of_target: np.ndarray, reference: Reference, seed: int
 ) -> dict[str, float]:
-    """Return the measures of integration in an embedding of estimated and real cells.
+    """Return the measures of integration in an embedding of the cells of other batches and of the target's.
 
     They are means over ``N_DRAWS`` choices of cells, but for kBET: that of the first.
 
     Args:
-        points: Estimated cells in the embedding, (n_cells, n_dimensions).
+        points: Cells of other batches in the embedding, (n_cells, n_dimensions).
         estimate: Their types and batches.
-        real: Real cells in the embedding, (n_reference, n_dimensions).
+        of_target: The target's cells in the embedding, (n_reference, n_dimensions).
         reference: Their types.
         seed: Chooses the cells and drives k-means.
 
     Raises:
         OptionalDependencyError: scib-metrics is not installed.
     """
-    types, real_types = estimate.types, reference.cells.types
+    types, target_types = estimate.types, reference.cells.types
     rng = np.random.default_rng(seed)
     draws = []
     for draw in range(N_DRAWS):
-        chosen, chosen_real = balanced_cells(types, real_types, rng)
-        batches = np.concatenate([estimate.batches[chosen], np.full(len(chosen_real), estimate.batches.max() + 1)])
+        chosen, chosen_of_target = balanced_cells(types, target_types, rng)
+        batches = np.concatenate([estimate.batches[chosen], np.full(len(chosen_of_target), estimate.batches.max() + 1)])
         draws.append(
             integration_scores(
-                np.concatenate([points[chosen], real[chosen_real]]),
+                np.concatenate([points[chosen], of_target[chosen_of_target]]),
                 np.unique(batches, return_inverse=True)[1],
-                np.concatenate([types[chosen], real_types[chosen_real]]),
+                np.concatenate([types[chosen], target_types[chosen_of_target]]),
                 seed,
                 draw == 0,
             )

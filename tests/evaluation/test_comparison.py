@@ -9,6 +9,7 @@ from discern.evaluation.comparison import Settings, compare_with_hidden, compare
 from discern.evaluation.findings import Findings
 from discern.evaluation.other_estimates import OtherEstimate
 from discern.evaluation.shown_cells import shown_cells
+from discern.evaluation.smoothing import smooth_over_neighbours
 from discern.io.data import DISCERNData
 from discern.io.processed_cells import ProcessedCells
 from discern.models.contract import DataDescription, Decoded, Latent
@@ -97,6 +98,37 @@ def test_genes_that_were_not_measured_are_not_compared(data_of):
         assert found.scores[method] == pytest.approx(again.scores[method], rel=1e-12, nan_ok=True)
     error = [one.scores["as measured"]["zero_fraction_error"] for one in (found, as_zeros)]
     assert error[0] < 0.5 * error[1]
+
+
+def test_batches_mix_among_estimates(data_of, tmp_path, monkeypatch):
+    """The target's cells are decoded, smoothed or read as those of other batches are, and else as they were measured."""
+    data, seen = data_of(with_table=False), {}
+    family, cells = FirstGenes(data), ProcessedCells.of(data)
+    twice = AnnData(np.log1p(data.X.toarray()), obs=data.obs[[]], var=data.var[[]])
+    few = twice[(data.obs["batch"] == "poor").to_numpy()]
+    for name, adata in (("all", twice), ("few", few)):
+        adata.write_h5ad(tmp_path / f"{name}.h5ad")
+
+    def scores(points, estimate, of_target, reference, seed):
+        seen[len(seen)] = (of_target, reference)
+        return {}
+
+    monkeypatch.setattr("discern.evaluation.comparison.mixing_scores", scores)
+    others = [OtherEstimate(name, tmp_path / f"{name}.h5ad") for name in ("all", "few")]
+    compare_with_reference(family, cells, Settings("deep", "kind", N_CELLS, 0, others), Findings())
+    names = ["reconstructed", "all", "few", "as measured", "neighbours", "ComBat", "latent"]
+    assert len(seen) == len(names)
+    found = dict(zip(names, seen.values(), strict=True))
+    reference = found["reconstructed"][1]
+    real, space = reference.cells.expression, reference.space
+    decoded = np.abs(np.tile(real[:, -6:], 7)[:, :N_GENES])
+    expected = dict.fromkeys(names, real) | {
+        "reconstructed": decoded,
+        "all": np.log1p(real),
+        "neighbours": smooth_over_neighbours(real),
+    }
+    for name in names[:-1]:
+        np.testing.assert_allclose(found[name][0], space.points(expected[name]), atol=1e-4, err_msg=name)
 
 
 def test_hidden_counts_of_genes_that_were_not_measured_are_not_compared(data_of):
