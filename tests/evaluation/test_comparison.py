@@ -102,7 +102,7 @@ def test_genes_that_were_not_measured_are_not_compared(data_of):
 
 def test_batches_mix_among_estimates(data_of, tmp_path, monkeypatch):
     """The target's cells are decoded, smoothed or read as those of other batches are, and else as they were measured."""
-    data, seen = data_of(with_table=False), {}
+    data, seen = data_of(with_table=False), []
     family, cells = FirstGenes(data), ProcessedCells.of(data)
     twice = AnnData(np.log1p(data.X.toarray()), obs=data.obs[[]], var=data.var[[]])
     few = twice[(data.obs["batch"] == "poor").to_numpy()]
@@ -110,15 +110,14 @@ def test_batches_mix_among_estimates(data_of, tmp_path, monkeypatch):
         adata.write_h5ad(tmp_path / f"{name}.h5ad")
 
     def scores(points, estimate, of_target, reference, seed):
-        seen[len(seen)] = (of_target, reference)
+        seen.append((of_target, reference))
         return {}
 
     monkeypatch.setattr("discern.evaluation.comparison.mixing_scores", scores)
     others = [OtherEstimate(name, tmp_path / f"{name}.h5ad") for name in ("all", "few")]
     compare_with_reference(family, cells, Settings("deep", "kind", N_CELLS, 0, others), Findings())
     names = ["reconstructed", "all", "few", "as measured", "neighbours", "ComBat", "latent"]
-    assert len(seen) == len(names)
-    found = dict(zip(names, seen.values(), strict=True))
+    found = dict(zip(names, seen, strict=True))
     reference = found["reconstructed"][1]
     real, space = reference.cells.expression, reference.space
     decoded = np.abs(np.tile(real[:, -6:], 7)[:, :N_GENES])
